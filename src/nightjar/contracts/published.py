@@ -1,0 +1,103 @@
+"""What leaves the night: tables that BI and CRM tools read, and the ledgers that say why."""
+
+from __future__ import annotations
+
+from nightjar.contracts.table import Column, Table
+
+_SHOP = Column("shop", "string", "Name of the shop: one warehouse serves several.", nullable=False)
+_DT = Column("dt", "date", "The night's day.", nullable=False)
+
+RECOMMENDATIONS = Table(
+    "recommendations",
+    "One recommended item for one person on one surface.",
+    (
+        Column("row_key", "string", "shop|dt|surface|user_id|rank: one unique column for tools that want one.", nullable=False),
+        _SHOP,
+        _DT,
+        Column("surface", "string", "Where it is shown.", nullable=False),
+        Column("user_id", "string", "In the lake the pseudonym, in the warehouse the shop's own id.", nullable=False),
+        Column("rank", "int", "1 is best.", nullable=False),
+        Column("item_id", "string", "The shop's item id.", nullable=False),
+        Column("score", "double", "Model score; falls with rank, comparable within one person only.", nullable=False),
+        Column("strategy", "string", "model, or popular for people without usable history.", nullable=False),
+        Column("reason_code", "string", "because_viewed, because_carted, because_bought or popular_now.", nullable=False),
+        Column("evidence_item_id", "string", "The item of the history that speaks most for this one."),
+        Column("model_name", "string", "Registered model, or popularity.", nullable=False),
+        Column("model_version", "string", "Version of it.", nullable=False),
+    ),
+    key=("shop", "surface", "user_id", "rank"),
+    order=("shop", "surface", "user_id", "rank"),
+)
+
+USERS = Table(
+    "users",
+    "The only place that maps pseudonyms back to the shop's ids.",
+    (
+        _SHOP,
+        Column("pseudonym", "string", "What lake, models and reports hold.", nullable=False),
+        Column("shop_id", "string", "The shop's own user or device id.", nullable=False),
+        Column("id_kind", "string", "user or device.", nullable=False),
+    ),
+    key=("shop", "pseudonym"),
+    order=("shop", "pseudonym"),
+)
+
+PUBLISH_LOG = Table(
+    "publish_log",
+    "One publication of one night, append-only.",
+    (
+        _SHOP,
+        _DT,
+        Column("publish_id", "string", "Unique name of the publication.", nullable=False),
+        Column("published_at", "timestamp", "Commit time.", "UTC", nullable=False),
+        Column("run_id", "string", "The orchestrator's run.", nullable=False),
+        Column("content_hash", "string", "Hash of the published rows, independent of their order.", nullable=False),
+        Column("num_rows", "long", "Rows published.", "rows", nullable=False),
+        Column("num_users", "long", "People covered.", "people", nullable=False),
+        Column("fallback_share", "double", "Share of people served by popularity.", "0 to 1", nullable=False),
+        Column("model_name", "string", "Champion that scored.", nullable=False),
+        Column("model_version", "string", "Its version.", nullable=False),
+        Column("audits", "string", "JSON: each audit with what it saw.", nullable=False),
+        Column("num_bytes", "long", "Bytes of the files that were loaded.", "bytes", nullable=False),
+        Column("seconds", "double", "Stage, audit and commit.", "s", nullable=False),
+        Column("previous_publish_id", "string", "What readers saw before; null for the first."),
+    ),
+    key=("publish_id",),
+    order=("published_at", "publish_id"),
+)
+
+PROMOTIONS = Table(
+    "promotions",
+    "One decision on a candidate model, append-only.",
+    (
+        _SHOP,
+        _DT,
+        Column("decision_id", "string", "Unique name of the decision; a re-run of the same decision keeps it.", nullable=False),
+        Column("decided_at", "timestamp", "When.", "UTC", nullable=False),
+        Column("model_name", "string", "Registered model.", nullable=False),
+        Column("candidate_version", "string", "Version under trial; null when none was trained."),
+        Column("champion_version", "string", "Champion before the decision; null when there was none."),
+        Column("decision", "string", "promoted, kept or none.", nullable=False),
+        Column("reason", "string", "The rule's sentence with the numbers.", nullable=False),
+        Column("metrics", "string", "JSON: metrics of candidate, champion and baselines on the same rows.", nullable=False),
+        Column("rule", "string", "JSON: the rule as configured.", nullable=False),
+    ),
+    key=("decision_id",),
+    order=("decided_at", "decision_id"),
+)
+
+DATA_QUALITY = Table(
+    "data_quality",
+    "One expectation's verdict on one partition, append-only.",
+    (
+        _SHOP,
+        _DT,
+        Column("table_name", "string", "Table that was checked.", nullable=False),
+        Column("expectation", "string", "Name of the expectation.", nullable=False),
+        Column("severity", "string", "stop or warn.", nullable=False),
+        Column("success", "boolean", "Whether it held.", nullable=False),
+        Column("observed", "string", "What was seen; never a value of a person's column.", nullable=False),
+    ),
+    key=("shop", "table_name", "expectation"),
+    order=("shop", "table_name", "expectation"),
+)
