@@ -1,0 +1,1 @@
+"""The outside world: lake, warehouse, tracking, secrets. The only room with side effects."""

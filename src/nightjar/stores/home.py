@@ -1,0 +1,58 @@
+"""Where state lives: everything under one folder, so that deleting it is a full reset."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from nightjar.settings import repository
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folders of one installation."""
+
+    root: Path
+
+    @classmethod
+    def from_environment(cls) -> Home:
+        """`NIGHTJAR_HOME`, or `.nightjar` in the checkout."""
+        return cls(Path(os.environ.get("NIGHTJAR_HOME") or repository() / ".nightjar").absolute())
+
+    @property
+    def lake(self) -> Path:
+        return self.root / "lake"
+
+    @property
+    def warehouse(self) -> Path:
+        return self.root / "warehouse.duckdb"
+
+    @property
+    def mlflow(self) -> Path:
+        return self.root / "mlflow"
+
+    @property
+    def docs(self) -> Path:
+        return self.root / "docs"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def raw(self) -> Path:
+        return self.root / "raw"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def secrets(self) -> Path:
+        return self.root / "secrets"
+
+    def result(self, shop: str, day: date, job: str) -> Path:
+        """The result manifest of a job's latest run for one night."""
+        return self.runs / shop / day.isoformat() / f"{job}.json"

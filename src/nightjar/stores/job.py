@@ -1,0 +1,126 @@
+"""How every job begins and ends: settings, one result manifest, one JSON line, an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from nightjar.contracts import BAD_DATA, DONE, ENVIRONMENT, BadInput, Partition
+from nightjar.settings import Conf, Source, load_conf, load_source
+from nightjar.stores.files import write_json
+from nightjar.stores.home import Home
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+Main = Callable[[argparse.Namespace, "Job"], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a job is given besides its own arguments."""
+
+    name: str
+    conf: Conf
+    source: Source
+    home: Home
+    run_id: str
+    log: logging.Logger
+
+    @property
+    def shop(self) -> str:
+        return self.source.name
+
+    def spark(self) -> SparkSession:
+        from nightjar.stores.spark import session
+
+        return session(f"nightjar {self.name}", self.conf.spark)
+
+
+def arguments(doc: str, **partitions: str) -> argparse.ArgumentParser:
+    """A parser with one required partition flag per keyword (flag -> help) and the common flags."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for flag, text in partitions.items():
+        parser.add_argument(f"--{flag}", type=Partition.parse, required=True, metavar="SHOP/TABLE/dt=DAY", help=text)
+    parser.add_argument("--source", required=True, metavar="NAME", help="a mapping under conf/sources/, or a path to one")
+    parser.add_argument("--run", default="manual", metavar="RUN_ID", help="the orchestrator's run (default: manual)")
+    parser.add_argument("--conf", action="append", default=[], type=Path, metavar="FILE", help="TOML over conf/base.toml; repeatable")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, section.key=value; repeatable")
+    return parser
+
+
+def run(name: str, parser: argparse.ArgumentParser, main: Main) -> NoReturn:
+    """Run a job's `main` and exit: 0 done, 1 bad data (a retry is useless), 2 environment (a retry may help).
+
+    Whatever happens, `runs/<shop>/<day>/<job>.json` says it; the last line on standard output is the
+    counts as JSON.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    log = logging.getLogger(f"nightjar.{name}")
+    log.setLevel(logging.INFO)
+    args = parser.parse_args()
+    home = Home.from_environment()
+    partition = next(value for value in vars(args).values() if isinstance(value, Partition))
+    result = home.result(partition.shop, partition.day, name)
+    started = time.monotonic()
+    outcome: dict[str, Any] = {"job": name, "partition": str(partition), "run_id": args.run, "status": "failed"}
+    try:
+        result.unlink(missing_ok=True)  # an old success must never stand for this run
+        source = load_source(args.source)
+        if source.name != partition.shop:
+            raise BadInput(f"{partition} is not of source {source.name}", f"--source {partition.shop}")
+        conf = load_conf(files=args.conf, source=source, sets=args.set)
+        counts = main(args, Job(name, conf, source, home, args.run, log))
+        outcome |= {"status": "done", "failure": None, "counts": counts}
+        code = DONE
+    except BadInput as error:
+        outcome |= {"failure": "bad_data", "error": str(error)}
+        log.error("%s", error)
+        code = BAD_DATA
+    except BaseException as error:
+        problem = _environment_problem(error)
+        outcome |= {"failure": "environment", "error": problem}
+        traceback.print_exc()
+        log.error("%s", problem)
+        code = ENVIRONMENT
+    outcome |= {"seconds": round(time.monotonic() - started, 1), "peak_gib": round(_peak_gib(), 2)}
+    code = _record(result, outcome, code, log)
+    if code == DONE:
+        print(json.dumps(outcome["counts"], default=str), flush=True)  # noqa: T201 - the job's output
+    sys.exit(code)
+
+
+def _record(path: Path, outcome: dict[str, Any], code: int, log: logging.Logger) -> int:
+    try:
+        write_json(path, outcome)
+    except OSError as error:
+        log.error("cannot write the result manifest %s: %s\n  next: df -h %s", path, error.strerror, path.parent)
+        return ENVIRONMENT
+    return code
+
+
+def _environment_problem(error: BaseException) -> str:
+    """One line for people; the traceback went to the log."""
+    text = str(error).strip().split("\n")[0][:500]
+    if "No space left on device" in str(error) or getattr(error, "errno", None) == 28:
+        return f"the disk is full: {text}\n  next: df -h  # make room, then run again"
+    return f"{type(error).__name__}: {text}\n  next: read the traceback above, then run again"
+
+
+def _peak_gib() -> float:
+    """Largest resident size of one process of this job: itself, a finished child, or the JVM above it."""
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    status = Path(f"/proc/{os.getppid()}/status")
+    if "PYSPARK_GATEWAY_PORT" in os.environ and status.exists():
+        peak = max([peak, *(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))])
+    return peak / 2**20

@@ -1,0 +1,57 @@
+"""The Spark session of the jobs: every setting in one place, each with its reason."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from nightjar.contracts import BadInput
+from nightjar.settings import Spark
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_SETTINGS = {
+    "spark.sql.session.timeZone": "UTC",  # event_ts is UTC; shops' zones appear only in mappings
+    "spark.ui.enabled": "false",  # a nightly batch; history belongs to the event log of a cluster
+    "spark.ui.showConsoleProgress": "false",
+    "spark.driver.host": "127.0.0.1",
+    "spark.sql.ansi.enabled": "true",  # overflow and bad casts raise; mappings use try_cast where dirt is expected
+    "spark.sql.parquet.compression.codec": "zstd",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # what Arrow and DuckDB read natively
+    "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",  # a run's own folder: no double rename
+    "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+    "spark.hadoop.fs.file.impl.disable.cache": "false",
+    "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000",  # listing 60 local days needs no job
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "4096",
+    "spark.log.level": "ERROR",
+}
+
+
+def session(application: str, spark: Spark) -> SparkSession:
+    """Start (or join) the job's session.
+
+    Under `spark-submit` the master of the submit line wins; started with plain Python it is
+    `[spark] master`.
+
+    Raises:
+        BadInput: no Java 17 or newer.
+    """
+    from pyspark.errors import PySparkRuntimeError
+    from pyspark.sql import SparkSession
+
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName(application)
+    for key, value in _SETTINGS.items():
+        builder = builder.config(key, value)
+    builder = builder.config("spark.sql.shuffle.partitions", str(spark.shuffle_partitions))
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # set by spark-submit
+        builder = builder.master(spark.master).config("spark.driver.memory", f"{spark.driver_memory_gib}g")
+    try:
+        return builder.getOrCreate()
+    except PySparkRuntimeError as error:
+        if "JAVA_GATEWAY_EXITED" not in str(error):
+            raise
+        raise BadInput("Spark could not start: no Java 17 or newer found", "make setup  # or set JAVA_HOME") from error
