@@ -1,0 +1,93 @@
+"""Sessions to what models read.
+
+Reads `session_events` and `events` of the history window. Writes, visible in one step after the gate:
+`items` and `sequences` as of the end of the night's day (for scoring) and as of `holdout_days` before
+it (for training), the `vocabulary` of the training window, and the `holdout` that follows it.
+Safe to run twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from _gate import facts_by_day, gate, trailing_facts
+from pyspark.sql import functions as F
+
+from nightjar.contracts import EVENTS, HOLDOUT, ITEMS, SEQUENCES, SESSION_EVENTS, VOCABULARY, Table
+from nightjar.prep import sequences as prep
+from nightjar.prep.items import items_from
+from nightjar.quality.facts import sequences_facts
+from nightjar.quality.suites import sequences_suite
+from nightjar.stores.job import Job, arguments, run
+from nightjar.stores.lake import Lake, Staged
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
+    lake, at, conf = Lake(job.home.lake), args.sequences, job.conf.sequences
+    lake.entry(at.of(SESSION_EVENTS))  # the night's own sessions must exist
+    trained = at.day - timedelta(days=conf.holdout_days)
+    visits = prep.people(window(job, lake, SESSION_EVENTS, at.day)).withColumn("event_dt", shop_day(job)).persist()
+    log = window(job, lake, EVENTS, at.day).persist()
+
+    items, histories = {}, {}
+    for day in (trained, at.day):
+        items[day] = stage(job, lake, items_from(log, day), ITEMS, day)
+        rows = prep.sequences_from(
+            visits, items[day].frame(job.spark()), as_of=day, kinds=conf.kinds, max_events=conf.max_events
+        )
+        histories[day] = stage(job, lake, rows, SEQUENCES, day)
+    past = histories[trained].frame(job.spark())
+    words = prep.vocabulary_from(past, as_of=trained, min_events=conf.min_item_events)
+    vocabulary = stage(job, lake, words, VOCABULARY, trained)
+    later = prep.holdout_from(visits, as_of=trained, days=conf.holdout_days, kinds=conf.kinds)
+    holdout = stage(job, lake, later, HOLDOUT, trained)
+
+    facts = {}
+    for day, staged in histories.items():
+        frame, on = staged.frame(job.spark()), at.on(day)
+        seen = sequences_facts(
+            frame, trailing_facts(job, lake, on), gate=job.conf.gate, max_events=conf.max_events, instant=end_of(day, job)
+        )
+        if staged.num_rows or day == at.day:  # a shop's first days have no training window yet
+            gate(job, lake, SEQUENCES, frame, seen, sequences_suite(job.conf), on)
+        facts |= facts_by_day(SEQUENCES, seen)
+    lake.commit([*items.values(), *histories.values(), vocabulary, holdout], facts=facts)
+    return {
+        "rows_in": visits.count(),
+        "rows_out": histories[at.day].num_rows,
+        "rows_rejected": 0,
+        "items": items[at.day].num_rows,
+        "vocabulary": vocabulary.num_rows,
+        "training_people": histories[trained].num_rows,
+        "holdout_people": holdout.num_rows,
+    }
+
+
+def window(job: Job, lake: Lake, table: Table, last: date) -> DataFrame:
+    first = last - timedelta(days=job.conf.sequences.history_days - 1)
+    days = [day for day in lake.days(job.shop, table.name) if first <= day <= last]
+    return lake.read(job.spark(), table, [table.at(job.shop, day) for day in days])
+
+
+def shop_day(job: Job) -> Any:
+    """The day of an event itself: `dt` of session_events is the day its session starts."""
+    return F.to_date(F.from_utc_timestamp("event_ts", job.source.time_zone))
+
+
+def end_of(day: date, job: Job) -> datetime:
+    midnight = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(job.source.time_zone))
+    return midnight.astimezone(UTC)
+
+
+def stage(job: Job, lake: Lake, rows: DataFrame, table: Table, day: date) -> Staged:
+    return lake.stage(rows, table, job.shop, job.run_id, days=[day])
+
+
+if __name__ == "__main__":
+    run("sequences", arguments(__doc__, sequences="partition to write: shop/sequences/dt=DAY"), main)
