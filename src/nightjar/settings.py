@@ -13,11 +13,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from nightjar.contracts import BadInput, Kind
+from nightjar.contracts import EVENTS, BadInput, Kind
 from nightjar.contracts.table import _SHOP
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+
+#: Columns of `events` that no mapping names.
+FILLED_BY_CLEAN = {"dt", "landed", "bot_rule"}
 
 
 class Section(BaseModel):
@@ -214,6 +217,9 @@ class Source(Section):
         missing = {"event_id", "event_ts", "kind", "platform"} - set(self.events)
         if missing:
             raise ValueError(f"[events] lacks {', '.join(sorted(missing))}")
+        unknown = set(self.events) - (set(EVENTS.names) - FILLED_BY_CLEAN)
+        if unknown:
+            raise ValueError(f"[events] names no column that a mapping fills: {', '.join(sorted(unknown))}")
         if not {"user_id", "device_id"} & set(self.events):
             raise ValueError("[events] names neither user_id nor device_id")
         if self.layout == "daily" and "{day}" not in self.pattern:
@@ -274,7 +280,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}", f"ls -l {path}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} is no TOML: {error}", f"edit {path}") from error
 
 

@@ -102,7 +102,10 @@ class Partition:
         parts = spec.split("/")
         if len(parts) != 3 or not parts[2].startswith("dt="):
             raise ValueError(f"{spec!r} is no partition; write it as shop/table/dt=YYYY-MM-DD")
-        return cls(parts[0], parts[1], date.fromisoformat(parts[2].removeprefix("dt=")))
+        partition = cls(parts[0], parts[1], date.fromisoformat(parts[2].removeprefix("dt=")))
+        if str(partition) != spec:  # ISO-8601 has other spellings of a day; one partition has one name
+            raise ValueError(f"{spec!r} is no partition; write it as {partition}")
+        return partition
 
     def of(self, table: Table) -> Partition:
         """The same shop and day of another table."""
