@@ -1,0 +1,256 @@
+"""What must hold before a table becomes visible: plain values, turned into expectations by the gate.
+
+Each suite is a base derived from the table's contract (columns, types, nulls, values, key) and a hand
+part for meaning, which reads the table's facts. `stop` ends the night, `warn` becomes a metric.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from nightjar.contracts import (
+    EVENTS,
+    RECOMMENDATIONS,
+    SEQUENCES,
+    SESSION_EVENTS,
+    SESSIONS,
+    Kind,
+    Platform,
+    Table,
+)
+from nightjar.settings import Conf, Gate
+
+Severity = Literal["stop", "warn"]
+
+#: Contract type -> Spark type class, as Great Expectations spells it.
+_SPARK_TYPES = {
+    "string": "StringType",
+    "int": "IntegerType",
+    "long": "LongType",
+    "float": "FloatType",
+    "double": "DoubleType",
+    "boolean": "BooleanType",
+    "timestamp": "TimestampType",
+    "date": "DateType",
+    "binary": "BinaryType",
+}
+
+#: Columns whose values are a closed list, wherever they occur.
+_VALUES: dict[str, tuple[str, ...]] = {
+    "kind": tuple(Kind),
+    "platform": tuple(Platform),
+    "strategy": ("model", "popular"),
+    "reason_code": ("because_viewed", "because_carted", "because_bought", "popular_now"),
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One expectation.
+
+    Attributes:
+        name: what errors, ledger and pages call it; a rule on facts has its fact's name.
+        on: `schema` and `frame` rules look at the table, `facts` rules at its row of numbers.
+        expectation: the type, in Great Expectations' own spelling.
+        compares: needs earlier days; skipped, not failed, while there are too few.
+    """
+
+    name: str
+    severity: Severity
+    on: Literal["schema", "frame", "facts"]
+    expectation: str
+    kwargs: dict[str, Any] = field(hash=False)
+    why: str
+    compares: bool = False
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The rules of one table."""
+
+    table: str
+    rules: tuple[Rule, ...]
+
+    def __post_init__(self) -> None:
+        names = [rule.name for rule in self.rules]
+        if len(set(names)) < len(names):
+            raise ValueError(f"suite {self.table}: a name is used twice")
+
+    def to_json(self) -> str:
+        return json.dumps({"table": self.table, "rules": [asdict(rule) for rule in self.rules]}, indent=1) + "\n"
+
+
+def events_suite(conf: Conf) -> Suite:
+    gate = conf.gate
+    rises: dict[str, Severity] = {
+        "user_id": "stop",
+        "device_id": "stop",
+        "item_id": "stop",
+        "price": "stop",
+        "received_at": "warn",
+    }
+    return _suite(
+        EVENTS,
+        _at_most("quarantined_share", gate.max_quarantined_share, "Most of a drop must be readable."),
+        _at_most("unknown_kind_rows", gate.max_unknown_kind_rows, "A new kind needs a line in the mapping first."),
+        _at_most("no_actor_rows", 0, "An event without login and device belongs to nobody."),
+        _volume("stop", gate),
+        *(_null_share_rise(name, severity, gate) for name, severity in rises.items()),
+        *(
+            _between(
+                f"filled_ratio_{name}", gate.min_filled_ratio, None, "Part of the ids stopped arriving.", compares=True
+            )
+            for name in ("user_id", "device_id")
+        ),
+        _at_most("duplicate_share", gate.max_duplicate_share, "The collector repeats itself.", "warn"),
+        _at_most("conflict_share", gate.max_conflict_share, "One event id, different contents.", "warn"),
+        _at_most("bot_share", gate.max_bot_share, "Most events come from machines.", "warn"),
+        _at_most(
+            "kind_share_distance", gate.max_kind_share_distance, "The mixture of kinds moved.", "warn", compares=True
+        ),
+        _at_most("silent_hours", gate.max_silent_hours, "The drop may have been cut off.", "warn", compares=True),
+    )
+
+
+def sessions_suite(conf: Conf) -> Suite:
+    gate = conf.gate
+    return _suite(
+        SESSIONS,
+        _exactly_none("events_lost", "Every event is in one session, none in two."),
+        _exactly_none("empty_sessions", "A session is named by its first event."),
+        _exactly_none("negative_durations", "A session ends after it starts."),
+        _exactly_none("overlong_sessions", "Longer visits are cut."),
+        _exactly_none("impossible_counts", "Parts cannot exceed the whole."),
+        _exactly_none("negative_revenues", "Returns are not counted against purchases."),
+        _at_most(
+            "max_events_per_session",
+            min(gate.max_events_per_session, conf.sessions.max_events),
+            "Longer visits are cut.",
+        ),
+        _at_most("share_at_cap", gate.max_capped_share, "Caps are for machines, not for people.", "warn"),
+        _at_most("bot_share", gate.max_bot_share, "Most sessions belong to machines.", "warn"),
+        _volume("warn", gate),
+    )
+
+
+def session_events_suite(conf: Conf) -> Suite:
+    return _suite(
+        SESSION_EVENTS,
+        _exactly_none("events_lost", "Every event is in one session, none in two."),
+        _exactly_none("sessions_missing", "Both tables tell of the same sessions."),
+        _exactly_none("sessions_with_gaps", "Positions count 1, 2, 3 within a session."),
+        _volume("warn", conf.gate),
+    )
+
+
+def sequences_suite(conf: Conf) -> Suite:
+    return _suite(
+        SEQUENCES,
+        _exactly_none("unequal_lengths", "The arrays of a row are parallel."),
+        _exactly_none("overlong_rows", "Histories are cut to the latest events."),
+        _exactly_none("short_counts", "num_events counts before the cut."),
+        _exactly_none("unsorted_rows", "Oldest first: models read order as time."),
+        _exactly_none("rows_after_instant", "Nothing later than the instant: models would see their own future."),
+        _exactly_none("rows_with_nulls", "Arrow readers expect plain numbers."),
+        _exactly_none("rows_with_unknown_codes", "An index outside its table crashes or, worse, trains."),
+        _volume("warn", conf.gate),
+    )
+
+
+def recommendations_suite(conf: Conf) -> Suite:
+    return _suite(
+        RECOMMENDATIONS,
+        _exactly_none("users_missing", "Every eligible person is served."),
+        _exactly_none("users_not_eligible", "Nobody else is."),
+        _exactly_none("users_with_wrong_count", "k rows each, fewer only where fewer items remain."),
+        _exactly_none("users_with_rank_gaps", "Ranks count 1, 2, 3."),
+        _exactly_none("users_with_repeats", "An item is shown once."),
+        _exactly_none("users_with_rising_scores", "A lower rank never scores higher."),
+        _exactly_none("scores_not_finite", "NaN sorts anywhere."),
+        _exactly_none("unknown_item_rows", "Only items that exist and may be recommended."),
+        _at_most("fallback_share", conf.gate.max_fallback_share, "Popularity serves those without history only."),
+        _volume("warn", conf.gate),
+    )
+
+
+#: Every gated table.
+SUITES: dict[str, Callable[[Conf], Suite]] = {
+    EVENTS.name: events_suite,
+    SESSIONS.name: sessions_suite,
+    SESSION_EVENTS.name: session_events_suite,
+    SEQUENCES.name: sequences_suite,
+    RECOMMENDATIONS.name: recommendations_suite,
+}
+
+
+def _suite(table: Table, *rules: Rule) -> Suite:
+    return Suite(table.name, (*_contract_rules(table), *rules))
+
+
+def _contract_rules(table: Table) -> list[Rule]:
+    columns = {"column_list": list(table.names)}
+    rules = [Rule("columns", "stop", "schema", "expect_table_columns_to_match_ordered_list", columns, table.doc)]
+    for column in table.columns:
+        kwargs = {"column": column.name, "type_": _spark_type(column.type)}
+        rules.append(
+            Rule(f"type_{column.name}", "stop", "schema", "expect_column_values_to_be_of_type", kwargs, column.doc)
+        )
+    for column in table.columns:
+        if not column.nullable:
+            rules.append(_on_column("not_null", column.name, "expect_column_values_to_not_be_null", column.doc))
+        if column.name in _VALUES:
+            values = {"value_set": list(_VALUES[column.name])}
+            rules.append(_on_column("known", column.name, "expect_column_values_to_be_in_set", column.doc, values))
+    rules.append(_between("num_rows", 1, None, "An empty day is a lost day."))
+    rules.append(_exactly_none("num_duplicate_keys", f"Rows whose {', '.join(table.key)} is taken."))
+    return rules
+
+
+def _spark_type(contract_type: str) -> str:
+    for prefix, name in (("array<", "ArrayType"), ("map<", "MapType")):
+        if contract_type.startswith(prefix):
+            return name
+    return _SPARK_TYPES[contract_type]
+
+
+def _on_column(
+    what: str, column: str, expectation: str, why: str, kwargs: dict[str, list[str]] | None = None
+) -> Rule:
+    return Rule(f"{what}_{column}", "stop", "frame", expectation, {"column": column, **(kwargs or {})}, why)
+
+
+def _between(
+    fact: str,
+    low: float | None,
+    high: float | None,
+    why: str,
+    severity: Severity = "stop",
+    *,
+    compares: bool = False,
+) -> Rule:
+    # The maximum of one row is its value: the pages then show what was observed, where an expectation
+    # on values would say that 100 % were unexpected.
+    bounds = {name: bound for name, bound in (("min_value", low), ("max_value", high)) if bound is not None}
+    kwargs = {"column": fact, **bounds}
+    return Rule(fact, severity, "facts", "expect_column_max_to_be_between", kwargs, why, compares)
+
+
+def _at_most(fact: str, high: float, why: str, severity: Severity = "stop", *, compares: bool = False) -> Rule:
+    return _between(fact, None, high, why, severity, compares=compares)
+
+
+def _exactly_none(fact: str, why: str) -> Rule:
+    return _between(fact, 0, 0, why)
+
+
+def _null_share_rise(column: str, severity: Severity, gate: Gate) -> Rule:
+    why = "A field stopped arriving."
+    return _at_most(f"null_share_{column}_rise", gate.max_null_share_rise, why, severity, compares=True)
+
+
+def _volume(severity: Severity, gate: Gate) -> Rule:
+    why = "Rows beside the usual number on such a weekday."
+    return _between("volume_ratio", gate.volume_ratio_min, gate.volume_ratio_max, why, severity, compares=True)

@@ -1,0 +1,191 @@
+"""One healthy day of every gated table, small enough to read, and what breaks it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from nightjar.contracts import EVENTS, RECOMMENDATIONS, SEQUENCES, SESSION_EVENTS, SESSIONS, Table
+from nightjar.contracts.render import spark_ddl
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+DAY = date(2001, 1, 15)  # a Monday
+MIDNIGHT = datetime(2001, 1, 15, tzinfo=UTC)
+
+Row = dict[str, Any]
+
+
+def event(number: int, **changes: Any) -> Row:
+    """Event `number` of the day: a view at minute `number` by one of ten people."""
+    row = dict.fromkeys(EVENTS.names) | {
+        "event_id": f"event-{number:04}",
+        "event_ts": MIDNIGHT + timedelta(minutes=number),
+        "received_at": MIDNIGHT + timedelta(minutes=number, seconds=5),
+        "dt": DAY,
+        "landed": DAY,
+        "user_id": f"personnumber{number % 10:04}",
+        "device_id": f"devicenumber{number % 10:04}",
+        "platform": "web",
+        "kind": "view",
+        "item_id": f"item-{number % 5}",
+        "price": 2.5,
+    }
+    return row | changes
+
+
+def session(number: int, **changes: Any) -> Row:
+    start = MIDNIGHT + timedelta(hours=number)
+    row = {
+        "session_id": f"event-{number:04}",
+        "user_id": f"personnumber{number:04}",
+        "dt": DAY,
+        "start_ts": start,
+        "end_ts": start + timedelta(minutes=10),
+        "num_events": 4,
+        "num_views": 2,
+        "num_searches": 1,
+        "num_carts": 1,
+        "num_purchases": 0,
+        "num_items": 2,
+        "revenue": 0.0,
+        "platform": "app",
+        "is_bot": False,
+    }
+    return row | changes
+
+
+def session_event(number: int, position: int, **changes: Any) -> Row:
+    row = {name: value for name, value in event(number).items() if name in SESSION_EVENTS.names}
+    row = dict.fromkeys(SESSION_EVENTS.names) | row | {"session_id": f"event-{number + 1 - position:04}"}
+    return row | {"user_id": "personnumber0001", "position": position} | changes
+
+
+def sequence(number: int, **changes: Any) -> Row:
+    row = {
+        "user_id": f"personnumber{number:04}",
+        "dt": DAY,
+        "item_ids": ["a", "b", "a"],
+        "kinds": [1, 3, 4],
+        "event_ts": [979_500_000, 979_500_060, 979_500_120],
+        "platforms": [1, 1, 2],
+        "session_ordinals": [1, 1, 2],
+        "price_buckets": [0, 10, 5],
+        "num_events": 3,
+    }
+    return row | changes
+
+
+def recommendation(person: int, rank: int, **changes: Any) -> Row:
+    user_id = f"personnumber{person:04}"
+    row = {
+        "row_key": f"shop|{DAY}|home|{user_id}|{rank}",
+        "shop": "shop",
+        "dt": DAY,
+        "surface": "home",
+        "user_id": user_id,
+        "rank": rank,
+        "item_id": f"item-{rank}",
+        "score": 1.0 / rank,
+        "strategy": "model",
+        "reason_code": "because_viewed",
+        "evidence_item_id": None,
+        "model_name": "nightjar_shop",
+        "model_version": "1",
+    }
+    return row | changes
+
+
+_NO_HISTORY = {name: [] for name in SEQUENCES.names if SEQUENCES.column(name).type.startswith("array")} | {
+    "num_events": 0
+}
+
+ROWS: dict[str, list[Row]] = {
+    EVENTS.name: [event(number) for number in range(20)],
+    SESSIONS.name: [session(number) for number in range(5)],
+    SESSION_EVENTS.name: [session_event(number, number + 1) for number in range(3)],
+    SEQUENCES.name: [*(sequence(number) for number in range(3)), sequence(3, **_NO_HISTORY)],
+    RECOMMENDATIONS.name: [recommendation(person, rank) for person in range(3) for rank in (1, 2, 3)],
+}
+
+#: For every rule on facts, a value that breaks it.
+VIOLATIONS: dict[str, dict[str, float]] = {
+    EVENTS.name: {
+        "num_duplicate_keys": 1,
+        "quarantined_share": 0.051,
+        "unknown_kind_rows": 1,
+        "no_actor_rows": 1,
+        "volume_ratio": 10.0,
+        "null_share_user_id_rise": 0.5,
+        "null_share_device_id_rise": 0.5,
+        "null_share_item_id_rise": 0.16,
+        "null_share_price_rise": 0.16,
+        "null_share_received_at_rise": 1.0,
+        "filled_ratio_user_id": 0.5,
+        "filled_ratio_device_id": 0.59,
+        "duplicate_share": 0.11,
+        "conflict_share": 0.002,
+        "bot_share": 0.51,
+        "kind_share_distance": 0.21,
+        "silent_hours": 6.5,
+    },
+    SESSIONS.name: {
+        "num_duplicate_keys": 1,
+        "events_lost": -1,
+        "empty_sessions": 1,
+        "negative_durations": 1,
+        "overlong_sessions": 1,
+        "impossible_counts": 1,
+        "negative_revenues": 1,
+        "max_events_per_session": 5001,
+        "share_at_cap": 0.02,
+        "bot_share": 0.9,
+        "volume_ratio": 0.1,
+    },
+    SESSION_EVENTS.name: {
+        "num_duplicate_keys": 1,
+        "events_lost": 1,
+        "sessions_missing": 1,
+        "sessions_with_gaps": 1,
+        "volume_ratio": 5.5,
+    },
+    SEQUENCES.name: {
+        "num_duplicate_keys": 1,
+        "unequal_lengths": 1,
+        "overlong_rows": 1,
+        "short_counts": 1,
+        "unsorted_rows": 1,
+        "rows_after_instant": 1,
+        "rows_with_nulls": 1,
+        "rows_with_unknown_codes": 1,
+        "volume_ratio": 0.19,
+    },
+    RECOMMENDATIONS.name: {
+        "num_duplicate_keys": 1,
+        "users_missing": 1,
+        "users_not_eligible": 1,
+        "users_with_wrong_count": 1,
+        "users_with_rank_gaps": 1,
+        "users_with_repeats": 1,
+        "users_with_rising_scores": 1,
+        "scores_not_finite": 1,
+        "unknown_item_rows": 1,
+        "fallback_share": 0.6,
+        "volume_ratio": 0.1,
+    },
+}
+
+
+def table_frame(spark: SparkSession, table: Table, rows: list[Row], *, nullable: bool = False) -> DataFrame:
+    """Rows as a frame of the contract; `nullable` forgets NOT NULL, so that a test can break it."""
+    ddl = spark_ddl(table).replace(" NOT NULL", "") if nullable else spark_ddl(table)
+    return spark.createDataFrame([tuple(row[name] for name in table.names) for row in rows], ddl)
+
+
+def facts_frame(spark: SparkSession, facts: Mapping[str, float | None], day: date = DAY) -> DataFrame:
+    names = list(facts)
+    ddl = ", ".join(["dt DATE", *(f"{name} DOUBLE" for name in names)])
+    values = (None if facts[name] is None else float(facts[name] or 0) for name in names)
+    return spark.createDataFrame([(day, *values)], ddl)
