@@ -1,0 +1,53 @@
+"""Show one night's recommendations to the warehouse's readers.
+
+Reads:  recommendations, sequences (who is eligible), items, promotions and data_quality of the night;
+        mapping rows that wait under secrets/users/.
+Writes: the warehouse of conf.publish.target, in one transaction.
+Again:  the same rows change nothing; other rows replace the night and add a row to publish_log.
+"""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from typing import Any
+
+from nightjar.contracts import DATA_QUALITY, ITEMS, PROMOTIONS, SEQUENCES, Partition
+from nightjar.stores.job import Job, arguments, run
+from nightjar.stores.lake import Lake
+from nightjar.stores.warehouse import Night, open_warehouse, publish
+
+
+def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
+    night = tonight(Lake(job.home.lake), args.recommendations, job)
+    job.log.info("publishing %s, %d rows, to %s", night.partition, night.num_rows, job.conf.publish.target)
+    warehouse = open_warehouse(job.conf.publish, job.home)
+    publication = publish(warehouse, night, job.conf, now=lambda: datetime.now(UTC))
+    return {
+        "rows_in": night.num_rows,
+        "rows_out": publication.num_rows,
+        "rows_rejected": night.num_rows - publication.num_rows,
+        **publication.counts(),
+    }
+
+
+def tonight(lake: Lake, partition: Partition, job: Job) -> Night:
+    """The night's partitions; the ledgers may have nothing to say."""
+    entry = lake.entry(partition)
+    promotions, data_quality = partition.of(PROMOTIONS), partition.of(DATA_QUALITY)
+    return Night(
+        partition=partition,
+        run_id=job.run_id,
+        num_rows=entry.num_rows,
+        recommendations=entry.files,
+        items=lake.files(partition.of(ITEMS)),
+        eligible=lake.files(partition.of(SEQUENCES)),
+        promotions=lake.files(promotions) if lake.has(promotions) else [],
+        data_quality=lake.files(data_quality) if lake.has(data_quality) else [],
+        new_users=job.home.secrets / "users" / partition.shop,
+        num_candidates=entry.facts.get("num_candidates"),
+    )
+
+
+if __name__ == "__main__":
+    run("publish", arguments(__doc__, recommendations="the night to publish"), main)

@@ -1,0 +1,170 @@
+"""The warehouse's tables and views, from the contracts."""
+
+# ruff: noqa: S608 - only names from contracts are put into SQL; every value is bound
+
+from __future__ import annotations
+
+import hashlib
+
+from nightjar.contracts import (
+    DATA_QUALITY,
+    ITEMS,
+    PROMOTIONS,
+    PUBLISH_LOG,
+    RECOMMENDATIONS,
+    USERS,
+    BadInput,
+    Column,
+    Table,
+)
+from nightjar.contracts.render import warehouse_ddl
+from nightjar.stores.warehouse.connection import Connection
+
+_SHOP = RECOMMENDATIONS.column("shop")
+
+WAREHOUSE_ITEMS = Table(
+    "items",
+    "One item as of a published night.",
+    (_SHOP, *ITEMS.columns),
+    key=("shop", "item_id"),
+    order=("shop", "item_id"),
+)
+
+PUBLISH_CURRENT = Table(
+    "publish_current",
+    "Which night readers see: one row per shop, moved by publishing and by a rollback.",
+    (
+        _SHOP,
+        Column("dt", "date", "The night that v_recommendations_current shows.", nullable=False),
+        Column("publish_id", "string", "Its row in publish_log.", nullable=False),
+    ),
+    key=("shop",),
+    order=("shop",),
+)
+
+_SCHEMA = Table(
+    "warehouse_schema",
+    "One row: what the definitions of this warehouse were made from.",
+    (Column("fingerprint", "string", "SHA-256 of the statements that made it.", nullable=False),),
+    key=("fingerprint",),
+    order=("fingerprint",),
+)
+
+TABLES = (RECOMMENDATIONS, WAREHOUSE_ITEMS, USERS, PUBLISH_LOG, PUBLISH_CURRENT, PROMOTIONS, DATA_QUALITY, _SCHEMA)
+
+#: Unique keys. user_id stands before surface and rank so that one index serves the night (shop, dt),
+#: which is deleted and replaced as a whole, and the question that services ask: one person tonight.
+_KEYS = {
+    "recommendations": ("shop", "dt", "user_id", "surface", "rank"),
+    "items": ("shop", "dt", "item_id"),
+    "users": ("shop", "pseudonym"),
+    "publish_log": ("publish_id",),
+    "publish_current": ("shop",),
+    "promotions": ("decision_id",),
+    "data_quality": ("shop", "dt", "table_name", "expectation"),
+}
+
+#: DuckDB's indexes live in memory and slow every load, its scans skip by zone map: the big tables go
+#: without, and the audits have proved their keys.
+_UNINDEXED = {"duckdb": {"recommendations", "items", "users", "data_quality"}, "postgres": set[str]()}
+
+#: Forgetting a person starts from the shop's own id.
+_LOOKUPS = {
+    "duckdb": [],
+    "postgres": ["CREATE INDEX IF NOT EXISTS users_by_shop_id ON users (shop, shop_id)"],
+}
+
+
+def statements(dialect: str) -> list[str]:
+    """Everything that makes an empty database a warehouse; safe to run on one that exists."""
+    tables = [line for table in TABLES for line in warehouse_ddl(table, dialect).split(";\n") if line.strip()]
+    keys = [
+        f"CREATE UNIQUE INDEX IF NOT EXISTS {table}_key ON {table} ({', '.join(columns)})"
+        for table, columns in _KEYS.items()
+        if table not in _UNINDEXED[dialect]
+    ]
+    return tables + keys + _LOOKUPS[dialect] + _views()
+
+
+def _views() -> list[str]:
+    """Dropped first: PostgreSQL replaces no view whose columns changed."""
+    rows = ",\n  ".join(f"r.{name}" for name in RECOMMENDATIONS.names)
+    current = f"""\
+CREATE VIEW v_recommendations_current AS
+SELECT
+  {rows},
+  i.title,
+  i.category,
+  i.brand,
+  i.price,
+  c.publish_id
+FROM publish_current c
+JOIN recommendations r ON r.shop = c.shop AND r.dt = c.dt
+LEFT JOIN items i ON i.shop = r.shop AND i.dt = r.dt AND i.item_id = r.item_id"""
+    freshness = """\
+CREATE VIEW v_freshness AS
+SELECT
+  c.shop,
+  c.dt,
+  c.publish_id,
+  l.published_at,
+  EXTRACT(epoch FROM (now() AT TIME ZONE 'UTC') - l.published_at) / 3600 AS hours_old,
+  l.num_rows,
+  l.num_users,
+  l.fallback_share,
+  l.model_name,
+  l.model_version
+FROM publish_current c
+JOIN publish_log l ON l.publish_id = c.publish_id"""
+    comments = {
+        "v_recommendations_current": "The recommendations of the night that publish_current names, with their items.",
+        "v_freshness": "Per shop how old the recommendations are that readers see.",
+    }
+    made = [("v_recommendations_current", current), ("v_freshness", freshness)]
+    return [
+        statement
+        for name, create in made
+        for statement in (f"DROP VIEW IF EXISTS {name}", create, f"COMMENT ON VIEW {name} IS '{comments[name]}'")
+    ]
+
+
+def ensure_schema(db: Connection) -> None:
+    """Create tables and views unless they are there as this version defines them.
+
+    Compared by a stored fingerprint, because in PostgreSQL even a DROP VIEW that changes nothing would
+    wait for every open reader.
+
+    Raises:
+        BadInput: a table exists with other columns than its contract.
+    """
+    wanted = hashlib.sha256(";\n".join(statements(db.dialect)).encode()).hexdigest()
+    if _exists(db, _SCHEMA.name) and db.query("SELECT fingerprint FROM warehouse_schema") == [(wanted,)]:
+        return
+    for table in TABLES:
+        _require_columns(db, table)
+    for statement in statements(db.dialect):
+        db.execute(statement)
+    db.execute("DELETE FROM warehouse_schema")
+    db.execute("INSERT INTO warehouse_schema VALUES ($1)", wanted)
+
+
+def _exists(db: Connection, table: str) -> bool:
+    return bool(_columns(db, table))
+
+
+def _columns(db: Connection, table: str) -> list[str]:
+    rows = db.query(
+        "SELECT column_name FROM information_schema.columns"
+        " WHERE table_schema = current_schema() AND table_name = $1 ORDER BY ordinal_position",
+        table,
+    )
+    return [str(name) for (name,) in rows]
+
+
+def _require_columns(db: Connection, table: Table) -> None:
+    found = _columns(db, table.name)
+    if found and found != list(table.names):
+        raise BadInput(
+            f"the warehouse's table {table.name} has columns {', '.join(found)}, its contract {', '.join(table.names)}",
+            f"rename or drop {table.name}; publishing makes it anew",
+        )

@@ -1,0 +1,157 @@
+"""The job as the night starts it: a process, a lake, a home of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from nightjar.contracts import ITEMS, RECOMMENDATIONS, SEQUENCES, USERS, Partition, Table
+from nightjar.contracts.render import arrow_schema
+from nightjar.settings import repository
+from nightjar.stores.home import Home
+from nightjar.stores.lake import Lake
+from nightjar.stores.warehouse import DuckDbFile, history, sample
+
+DAY = date(2001, 1, 15)
+JOB = repository() / "jobs" / "publish.py"
+NIGHT = "acme/recommendations/dt=2001-01-15"
+
+SOURCE = """
+doc = "A shop for tests."
+format = "csv"
+layout = "single"
+time_zone = "UTC"
+[events]
+event_id = "id"
+event_ts = "ts"
+kind = "kind"
+platform = "'web'"
+user_id = "user"
+[kinds]
+view = "view"
+"""
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "acme.toml"
+    path.write_text(SOURCE)
+    return path
+
+
+def run(source: Path, *more: str, **environment: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    """Start the job; returns the process and its result manifest."""
+    argv = [sys.executable, str(JOB), "--source", str(source), "--recommendations", NIGHT, "--set", "score.k=2", *more]
+    done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, **environment}, timeout=60)
+    result = Home.from_environment().result("acme", DAY, "publish")
+    return done, json.loads(result.read_text())
+
+
+def fill(home: Home, table: Table, rows: list[dict[str, Any]], facts: dict[str, Any] | None = None) -> None:
+    lake = Lake(home.lake)
+    staged = lake.stage_arrow(pa.Table.from_pylist(rows, arrow_schema(table)), table, "acme", "test")
+    lake.commit([staged], facts={(table.name, DAY): facts or {}})
+
+
+def recommended(person: str, rank: int, item: str) -> dict[str, Any]:
+    return {
+        "row_key": f"acme|2001-01-15|home|{person}|{rank}",
+        "shop": "acme",
+        "dt": DAY,
+        "surface": "home",
+        "user_id": person,
+        "rank": rank,
+        "item_id": item,
+        "score": 1 / rank,
+        "strategy": "model",
+        "reason_code": "because_viewed",
+        "model_name": "nightjar_acme",
+        "model_version": "3",
+    }
+
+
+@pytest.fixture
+def lake(home: Home) -> Home:
+    """Two people, two items, and the mapping rows that wait."""
+    numbers = {"price_bucket": 0, "num_events": 1, "num_recent": 1, "num_purchases": 0, "first_seen": 0, "last_seen": 0}
+    arrays = {c.name: () for c in SEQUENCES.columns if c.type.startswith("array")}
+    people = ("p-ada", "p-bob")
+    fill(home, RECOMMENDATIONS, [recommended(p, r, i) for p in people for r, i in ((1, "i1"), (2, "i2"))])
+    fill(home, ITEMS, [{"item_id": item, "dt": DAY, "title": "Tea", **numbers} for item in ("i1", "i2")])
+    fill(home, SEQUENCES, [{"user_id": person, "dt": DAY, "num_events": 0, **arrays} for person in people])
+    waiting = home.secrets / "users" / "acme"
+    waiting.mkdir(parents=True)
+    mapping = [{"shop": "acme", "pseudonym": p, "shop_id": p[2:], "id_kind": "user"} for p in people]
+    pq.write_table(pa.Table.from_pylist(mapping, arrow_schema(USERS)), waiting / "tonight.parquet")
+    return home
+
+
+def test_publishes_once_and_says_so(lake: Home, source: Path) -> None:
+    done, result = run(source, "--run", "night-1")
+    assert done.returncode == 0, done.stderr
+    counts = result["counts"]
+    assert counts == json.loads(done.stdout.splitlines()[-1])
+    assert {name: counts[name] for name in ("rows_in", "rows_out", "rows_rejected", "published", "num_users")} == {
+        "rows_in": 4,
+        "rows_out": 4,
+        "rows_rejected": 0,
+        "published": True,
+        "num_users": 2,
+    }
+    assert counts["audits"]["rows"] == 4
+    warehouse = DuckDbFile(lake.warehouse)
+    (logged,) = history(warehouse, "acme")
+    assert (logged["publish_id"], logged["run_id"]) == (counts["publish_id"], "night-1")
+    assert [row.title for row in sample(warehouse, "acme", DAY)] == ["Tea"] * 4
+
+    again = run(source)[1]["counts"]
+    assert (again["published"], again["publish_id"], again["rows_out"]) == (False, counts["publish_id"], 4)
+
+
+def test_no_shop_id_is_logged(lake: Home, source: Path) -> None:
+    done, _ = run(source)
+    for name in ("ada", "bob"):
+        assert name not in done.stdout + done.stderr
+
+
+def test_a_failed_audit_is_bad_data(lake: Home, source: Path) -> None:
+    rows = [recommended("p-ada", 1, "i1"), recommended("p-ada", 2, "i9")]
+    fill(lake, RECOMMENDATIONS, rows)
+    done, result = run(source)
+    assert (done.returncode, result["failure"]) == (1, "bad_data")
+    assert "missing_users: 1 eligible people without a list" in result["error"]
+    assert "unknown_items: 1 rows whose item is not in items" in result["error"]
+    assert not lake.warehouse.exists()
+
+
+def test_candidates_come_from_the_partitions_facts(lake: Home, source: Path) -> None:
+    rows = [recommended(person, 1, "i1") for person in ("p-ada", "p-bob")]
+    fill(lake, RECOMMENDATIONS, rows)
+    assert "rows_per_user: 2 lists without 2 rows" in run(source)[1]["error"]
+    fill(lake, RECOMMENDATIONS, rows, facts={"num_candidates": 1})
+    assert run(source)[1]["counts"]["published"]
+
+
+def test_a_missing_partition_and_a_missing_uri_are_bad_input(lake: Home, source: Path) -> None:
+    done, result = run(source, "--set", "publish.target='postgres'", NIGHTJAR_WAREHOUSE_URI="")
+    assert (done.returncode, "NIGHTJAR_WAREHOUSE_URI is not set" in result["error"]) == (1, True)
+    (lake.lake / "acme").rename(lake.lake / "elsewhere")
+    done, result = run(source)
+    assert (done.returncode, f"no partition {Partition.parse(NIGHT)}" in result["error"]) == (1, True)
+
+
+def test_no_server_may_be_tried_again(lake: Home, source: Path) -> None:
+    uri = "postgresql://u:hunter2@127.0.0.1:1/x"
+    done, result = run(source, "--set", "publish.target='postgres'", NIGHTJAR_WAREHOUSE_URI=uri)
+    assert (done.returncode, result["failure"]) == (2, "environment")
+    assert "no connection to the warehouse of NIGHTJAR_WAREHOUSE_URI" in result["error"]
+    assert "hunter2" not in done.stdout + done.stderr + json.dumps(result)

@@ -1,0 +1,205 @@
+"""Small nights for the warehouse's tests, and a publisher that can be killed: python nights.py TARGET FILE POINT."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nightjar.contracts import (
+    DATA_QUALITY,
+    ITEMS,
+    PROMOTIONS,
+    RECOMMENDATIONS,
+    SEQUENCES,
+    USERS,
+    Partition,
+    Table,
+)
+from nightjar.contracts.render import arrow_schema
+from nightjar.settings import Conf, load_conf
+from nightjar.stores.warehouse import DuckDbFile, Night, Postgres, Publication, Warehouse, publish
+
+SHOP = "acme"
+DAY = date(2001, 1, 15)
+NOW = datetime(2001, 1, 15, 19, tzinfo=UTC)
+K = 3
+
+#: Person -> items, best first. Ada, Bob and Cy have a history; Dee is served by the fallback.
+LISTS = {
+    "p-ada": ("i1", "i2", "i3"),
+    "p-bob": ("i2", "i3", "i4"),
+    "p-cy": ("i5", "i1", "i2"),
+    "p-dee": ("i1", "i2", "i5"),
+}
+FALLBACK = ("p-dee",)
+ITEM_IDS = ("i1", "i2", "i3", "i4", "i5")
+
+Rows = list[dict[str, Any]]
+
+
+def conf(*sets: str) -> Conf:
+    return load_conf(sets=[f"score.k={K}", 'score.exclude="none"', "publish.keep_nights=3", *sets])
+
+
+def recommendations(lists: Mapping[str, Sequence[str]] = LISTS, *, day: date = DAY, shop: str = SHOP) -> Rows:
+    """One row per item of the lists, as score leaves them: user_id is a pseudonym."""
+    rows = []
+    for person, items in lists.items():
+        for rank, item in enumerate(items, 1):
+            popular = person in FALLBACK
+            rows.append(
+                {
+                    "row_key": f"{shop}|{day}|home|{person}|{rank}",
+                    "shop": shop,
+                    "dt": day,
+                    "surface": "home",
+                    "user_id": person,
+                    "rank": rank,
+                    "item_id": item,
+                    "score": 1.0 - rank / 8,
+                    "strategy": "popular" if popular else "model",
+                    "reason_code": "popular_now" if popular else "because_viewed",
+                    "evidence_item_id": None if popular else "i4",
+                    "model_name": "popularity" if popular else f"nightjar_{shop}",
+                    "model_version": "1" if popular else "7",
+                }
+            )
+    return rows
+
+
+def items(item_ids: Sequence[str] = ITEM_IDS, *, day: date = DAY) -> Rows:
+    return [
+        {
+            "item_id": item,
+            "dt": day,
+            "title": f"Title of {item}",
+            "category": "tea",
+            "brand": None,
+            "price": 2.5,
+            "price_bucket": 5,
+            "first_seen": datetime(2001, 1, 1, 8, tzinfo=UTC),
+            "last_seen": datetime(2001, 1, 15, 8, tzinfo=UTC),
+            "num_events": 10,
+            "num_recent": 4,
+            "num_purchases": 1,
+        }
+        for item in item_ids
+    ]
+
+
+def sequences(people: Sequence[str], *, day: date = DAY, history: Sequence[str] = ()) -> Rows:
+    codes = [1] * len(history)
+    arrays = {"kinds": codes, "event_ts": codes, "platforms": codes, "session_ordinals": codes, "price_buckets": codes}
+    row = {"dt": day, "item_ids": list(history), **arrays, "num_events": len(history)}
+    return [{"user_id": person, **row} for person in people]
+
+
+def users(people: Sequence[str], *, shop: str = SHOP) -> Rows:
+    """The shop calls p-ada ada."""
+    return [
+        {"shop": shop, "pseudonym": person, "shop_id": person.removeprefix("p-"), "id_kind": "user"}
+        for person in people
+    ]
+
+
+def promotions(decision_id: str = "d1", *, day: date = DAY) -> Rows:
+    row: dict[str, Any] = dict.fromkeys(PROMOTIONS.names, "x")
+    return [row | {"shop": SHOP, "dt": day, "decision_id": decision_id, "decided_at": NOW, "champion_version": None}]
+
+
+def data_quality(expectation: str = "volume", *, day: date = DAY) -> Rows:
+    row: dict[str, Any] = dict.fromkeys(DATA_QUALITY.names, "x")
+    return [row | {"shop": SHOP, "dt": day, "expectation": expectation, "success": True}]
+
+
+def write(folder: Path, table: Table, rows: Rows, name: str = "part-0") -> list[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{table.name}-{name}.parquet"
+    pq.write_table(pa.Table.from_pylist(rows, arrow_schema(table)), path)
+    return [str(path)]
+
+
+def night(folder: Path, lists: Mapping[str, Sequence[str]] = LISTS, *, day: date = DAY, **rows: Rows) -> Night:
+    """Write a night's files below `folder`; `rows` replaces the rows of a table by name."""
+    tables: dict[str, Rows] = {
+        "recommendations": recommendations(lists, day=day),
+        "items": items(day=day),
+        "sequences": sequences(list(lists), day=day),
+        "promotions": promotions(day=day),
+        "data_quality": data_quality(day=day),
+        "users": users(list(lists)),
+    } | rows
+    if tables["users"]:
+        write(folder / "users", USERS, tables["users"], str(day))
+    return Night(
+        partition=Partition(SHOP, "recommendations", day),
+        run_id="test",
+        num_rows=len(tables["recommendations"]),
+        recommendations=write(folder, RECOMMENDATIONS, tables["recommendations"], str(day)),
+        items=write(folder, ITEMS, tables["items"], str(day)),
+        eligible=write(folder, SEQUENCES, tables["sequences"], str(day)),
+        promotions=write(folder, PROMOTIONS, tables["promotions"], str(day)),
+        data_quality=write(folder, DATA_QUALITY, tables["data_quality"], str(day)),
+        new_users=folder / "users",
+    )
+
+
+def shuffled(night: Night, folder: Path) -> Night:
+    """The same rows in another order and in two files."""
+    table = pq.read_table(night.recommendations[0]).sort_by([("item_id", "descending"), ("user_id", "descending")])
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [str(folder / name) for name in ("a.parquet", "b.parquet")]
+    pq.write_table(table.slice(0, 5), paths[0])
+    pq.write_table(table.slice(5), paths[1])
+    return replace(night, recommendations=paths)
+
+
+def days(count: int) -> list[date]:
+    return [DAY + timedelta(days=number) for number in range(count)]
+
+
+def at(moment: datetime = NOW) -> Any:
+    return lambda: moment
+
+
+def put(warehouse: Warehouse, night: Night, *sets: str) -> Publication:
+    return publish(warehouse, night, conf(*sets), now=at())
+
+
+def saved(night: Night, path: Path) -> Path:
+    """The night as a file that `python nights.py` reads."""
+    value = asdict(night) | {"partition": str(night.partition), "new_users": str(night.new_users)}
+    path.write_text(json.dumps(value))
+    return path
+
+
+def argv(warehouse: Warehouse, file: Path, point: str = "") -> list[str]:
+    target = warehouse.uri if isinstance(warehouse, Postgres) else str(warehouse.path)  # type: ignore[attr-defined]
+    return [sys.executable, __file__, target, str(file), point]
+
+
+def _main(target: str, file: str, point: str) -> None:
+    value = json.loads(Path(file).read_text())
+    value |= {"partition": Partition.parse(value["partition"]), "new_users": Path(value["new_users"])}
+    warehouse: Warehouse = Postgres(target) if target.startswith("postgresql") else DuckDbFile(Path(target))
+
+    def passing(name: str) -> None:
+        if name == point:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    publication = publish(warehouse, Night(**value), conf(), now=at(), passing=passing)
+    print(json.dumps(publication.counts()))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
