@@ -37,7 +37,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
 
     items, histories = {}, {}
     for day in (trained, at.day):
-        items[day] = stage(job, lake, items_from(log, day), ITEMS, day)
+        items[day] = stage(job, lake, items_from(log, day, recent_days=job.conf.score.popular_days), ITEMS, day)
         rows = prep.sequences_from(
             visits, items[day].frame(job.spark()), as_of=day, kinds=conf.kinds, max_events=conf.max_events
         )

@@ -36,7 +36,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         return {"rows_in": 0, "rows_out": 0, "rows_rejected": 0, "days_rebuilt": 0}
     stored = stored_around(job, lake, at, changed_days).persist()
     events = lake.read(job.spark(), EVENTS, [at.on(day) for day in changed_days])
-    added, removed = prep.changed(events.withColumn("user_id", prep.person()), stored, job.source.time_zone)
+    added, removed = prep.changed(events.withColumn("user_id", prep.person()), stored, job.source.time_zone, days=changed_days)
     fresh, replaced = prep.rebuilt(added.persist(), removed.persist(), stored, job.conf.sessions, job.source.time_zone)
     fresh.persist()
     days = sorted({*changed_days, *_days(fresh), *_days(replaced)})

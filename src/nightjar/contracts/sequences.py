@@ -21,7 +21,7 @@ ITEMS = Table(
         Column("first_seen", "timestamp", "First event with the item in the window.", "UTC", nullable=False),
         Column("last_seen", "timestamp", "Last event with the item in the window.", "UTC", nullable=False),
         Column("num_events", "long", "Events of people (not bots) with the item in the window.", "events", nullable=False),
-        Column("num_recent", "long", "Events in the last 7 days: the popularity that baselines and fallback use.", "events", nullable=False),
+        Column("num_recent", "long", "Events in the latest days of `score.popular_days`: what baselines and fallback call popular.", "events", nullable=False),
         Column("num_purchases", "long", "Purchase rows in the window.", "events", nullable=False),
     ),
     key=("item_id",),

@@ -12,6 +12,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from nightjar.contracts import EVENTS, ITEM_KINDS, QUARANTINE, Platform
+from nightjar.prep.fingerprint import fingerprint
 from nightjar.prep.pseudonyms import encrypted, pseudonym_column, with_key, without_key
 from nightjar.prep.sources import RAW_KIND
 from nightjar.settings import Clean, Source
@@ -114,12 +115,12 @@ def without_duplicates(events: DataFrame) -> DataFrame:
         `_num_collapsed` (new rows that gave way: to this winner, new or old).
     """
     content = [name for name in EVENTS.names if name not in ("received_at", "landed", "bot_rule", "attributes")]
-    fingerprint = F.xxhash64(*content, F.sort_array(F.map_entries("attributes")))
+    content_hash = fingerprint(*content, F.sort_array(F.map_entries("attributes")))
     same = Window.partitionBy("event_id")
     best = same.orderBy(F.col("received_at").asc_nulls_last(), "event_ts", "_fingerprint", "landed")
     num_new = F.count(F.when(F.col("_is_new"), 1)).over(same)
     return (
-        events.withColumn("_fingerprint", fingerprint)
+        events.withColumn("_fingerprint", content_hash)
         .withColumn("_conflict", F.min("_fingerprint").over(same) != F.max("_fingerprint").over(same))
         .withColumn("_num_collapsed", num_new - F.col("_is_new").cast("int"))
         .withColumn("_nth", F.row_number().over(best))

@@ -9,19 +9,18 @@ from pyspark.sql import functions as F
 
 from nightjar.contracts import ITEMS, Kind
 
-#: What `num_recent` counts: the window of the popularity baseline and of the fallback.
-RECENT_DAYS = 7
 
-
-def items_from(events: DataFrame, as_of: date) -> DataFrame:
+def items_from(events: DataFrame, as_of: date, *, recent_days: int) -> DataFrame:
     """One row per item that people (not bots) touched on or before `as_of`.
+
+    `num_recent` counts the last `recent_days`: the popularity of the baseline and of the fallback.
 
     Facts such as title and price are the latest non-null ones in the order (event_ts, event_id).
     """
     known = events.where(
         F.col("item_id").isNotNull() & F.col("bot_rule").isNull() & (F.col("dt") <= F.lit(as_of))
     )
-    recent = F.col("dt") > F.lit(as_of - timedelta(days=RECENT_DAYS))
+    recent = F.col("dt") > F.lit(as_of - timedelta(days=recent_days))
     grouped = known.groupBy("item_id").agg(
         *[_latest(F.try_element_at("attributes", F.lit(name))).alias(name) for name in ("title", "category", "brand")],
         _latest(F.col("price")).alias("price"),

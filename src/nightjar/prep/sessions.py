@@ -8,17 +8,22 @@ finds the same boundaries as one that starts at the beginning of time.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import date, timedelta
 
 import pandas as pd
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from nightjar.contracts import SESSION_EVENTS, SESSIONS, Kind
+from nightjar.prep.fingerprint import fingerprint
 from nightjar.settings import Sessions
 
 #: The total order of one person's events.
 ORDER = ("event_ts", "event_id")
+
+#: What sessions keep of an event.
+_KEPT = [name for name in SESSION_EVENTS.names if name not in ("session_id", "dt", "position")]
 
 
 def person() -> Column:
@@ -110,19 +115,24 @@ def sessions_from(session_events: DataFrame) -> DataFrame:
 _PLURAL = {Kind.VIEW: "views", Kind.SEARCH: "searches", Kind.CART: "carts", Kind.PURCHASE: "purchases"}
 
 
-def changed(events: DataFrame, stored: DataFrame, time_zone: str) -> tuple[DataFrame, DataFrame]:
-    """What the stored sessions do not know yet: (events to add, stored rows that are gone or moved).
+def changed(events: DataFrame, stored: DataFrame, time_zone: str, *, days: Sequence[date]) -> tuple[DataFrame, DataFrame]:
+    """What the stored sessions do not know yet: (events to add, stored rows that are gone or differ).
+
+    An event differs when anything that sessions keep of it does: a drop that was sent again may
+    correct a price, and late events may turn their actor into a bot.
 
     Args:
         events: all events of the touched days, `user_id` = the person.
         stored: session_events around those days.
+        days: the touched days, also those without an event left.
     """
-    same = ["event_id", "landed", "user_id"]
-    days = events.select(F.col("dt").alias("event_dt")).distinct()
-    stored_days = stored.withColumn("event_dt", F.to_date(F.from_utc_timestamp("event_ts", time_zone)))
-    known = stored_days.join(F.broadcast(days), "event_dt", "left_semi")
-    added = events.join(known.select(*same), same, "left_anti")
-    removed = known.join(events.select(*same), same, "left_anti")
+    same = ["event_id", "_content"]
+    content = fingerprint(*_KEPT)
+    now = events.withColumn("_content", content)
+    stored_day = F.to_date(F.from_utc_timestamp("event_ts", time_zone))
+    known = stored.where(stored_day.isin(list(days))).withColumn("_content", content)
+    added = now.join(known.select(*same), same, "left_anti")
+    removed = known.join(now.select(*same), same, "left_anti")
     return added.select(*events.columns), removed.select(*stored.columns)
 
 
@@ -140,8 +150,7 @@ def rebuilt(
     ends = stored.groupBy("user_id", "session_id").agg(F.max("event_ts").alias("end_ts"))
     touched = ends.join(since, "user_id").where(F.col("end_ts") >= F.col("since")).select("user_id", "session_id")
     pulled = stored.join(touched, ["user_id", "session_id"], "left_semi").select(*stored.columns)
-    common = [name for name in SESSION_EVENTS.names if name not in ("session_id", "dt", "position")]
     gone = removed.select("event_id", "landed")
-    kept = pulled.join(gone, ["event_id", "landed"], "left_anti").select(*common)
-    fresh = session_events_from(kept.unionByName(added.select(*common)), sessions, time_zone)
+    kept = pulled.join(gone, ["event_id", "landed"], "left_anti").select(*_KEPT)
+    fresh = session_events_from(kept.unionByName(added.select(*_KEPT)), sessions, time_zone)
     return fresh, pulled

@@ -7,13 +7,10 @@ from pyspark.sql import functions as F
 
 from nightjar.contracts import EVENTS
 from nightjar.contracts.render import spark_ddl
-from nightjar.settings import Source
+from nightjar.settings import FILLED_BY_CLEAN, Source
 
 #: Columns of `mapped` besides the contract's: what the row rules look at.
 RAW_KIND = "_raw_kind"
-
-#: Filled by `clean`, not by mappings.
-_NOT_MAPPED = ("dt", "landed", "bot_rule")
 
 
 def mapped(raw: DataFrame, source: Source) -> DataFrame:
@@ -27,7 +24,7 @@ def mapped(raw: DataFrame, source: Source) -> DataFrame:
         whose name the contract does not take, so that a source's own `rejects` can use it.
     """
     types = dict(column.split(" ")[:2] for column in spark_ddl(EVENTS).split(", "))
-    columns = {name: F.expr(source.events.get(name, "null")) for name in EVENTS.names if name not in _NOT_MAPPED}
+    columns = {name: F.expr(source.events.get(name, "null")) for name in EVENTS.names if name not in FILLED_BY_CLEAN}
     raw_kind = columns.pop("kind").cast("string")
     events = {name: _of_type(name, value, types[name]) for name, value in columns.items()}
     events["kind"] = _kind(raw_kind, source)
@@ -35,7 +32,8 @@ def mapped(raw: DataFrame, source: Source) -> DataFrame:
     events["dt"] = F.to_date(F.from_utc_timestamp(events["event_ts"], source.time_zone))
     events["landed"] = F.coalesce(F.col("landed"), events["dt"])
     events["bot_rule"] = F.lit(None).cast("string")
-    kept = [F.col(f"`{name}`") for name in raw.columns if name not in events]
+    # Spark's names have no case: `Quantity` beside `quantity` would be ambiguous for the rules.
+    kept = [F.col(f"`{name}`") for name in raw.columns if name.lower() not in events]
     return raw.select(*kept, *[value.alias(name) for name, value in events.items()])
 
 

@@ -95,7 +95,7 @@ class Lake:
                 f"no partition {partition}: {have}",
                 f"make nightly SOURCE={partition.shop} DAY={partition.day.isoformat()}",
             )
-        return _read_entry(self.root / days[partition.day.isoformat()])
+        return self._read_entry(days[partition.day.isoformat()])
 
     def files(self, partition: Partition) -> list[str]:
         return list(self.entry(partition).files)
@@ -107,8 +107,10 @@ class Lake:
         Ask `entry` where absence is an error.
         """
         chosen = list(partitions)
-        files = [file for p in chosen if self.has(p) for file in self.entry(p).files]
-        return _frame(spark, table, files)
+        # Each shop's snapshot is looked up once: a commit meanwhile must not mix old days with new ones.
+        snapshots = {shop: self._current(shop)[1] for shop in {p.shop for p in chosen}}
+        entries = [snapshots[p.shop].get(p.table, {}).get(p.day.isoformat()) for p in chosen]
+        return _frame(spark, table, [file for path in entries if path for file in self._read_entry(path).files])
 
     # -- writing
 
@@ -120,13 +122,18 @@ class Lake:
         """
         from pyspark.sql import functions as F
 
+        expected = set(days)
         folder = self._new_folder(shop, table, run_id)
         # dt stays a column of the files (it costs nothing, dictionary-encoded), so the folder's twin
         # carries another name and any list of files can be read at once.
-        frame.select(*table.names).withColumn("_dt", F.col("dt")).write.partitionBy("_dt").parquet(str(folder))
+        rows = frame.select(*table.names).withColumn("_dt", F.col("dt"))
+        # Every task writes a file per day it holds: months of history at once would be thousands of
+        # small ones. Rebalancing gives each day to one task, or to several where it is large.
+        spread = rows.hint("rebalance", "_dt") if len(expected) > 1 else rows
+        spread.write.partitionBy("_dt").parquet(str(folder))
         found = {day: _files(folder / f"_dt={day.isoformat()}") for day in _days_below(folder)}
         hashes = _content_hashes(_frame(frame.sparkSession, table, [f for files in found.values() for f in files]), table)
-        return self._staged(table, shop, run_id, folder, {day: [] for day in days} | found, hashes)
+        return self._staged(table, shop, run_id, folder, {day: [] for day in expected} | found, hashes)
 
     def stage_arrow(self, rows: pa.Table, table: Table, shop: str, run_id: str, *, days: Iterable[date] = ()) -> Staged:
         """`stage` for a table that fits in memory, without Spark."""
@@ -159,7 +166,9 @@ class Lake:
             for day, entry in part.entries.items():
                 path = part.folder / f"{day.isoformat()}.json"
                 known = (facts or {}).get((part.table.name, day), {})
-                write_json(path, asdict(replace(entry, facts=known)))
+                # Relative names: a lake that is moved or mounted elsewhere stays readable.
+                files = tuple(str(Path(file).relative_to(self.root)) for file in entry.files)
+                write_json(path, asdict(replace(entry, facts=known, files=files)))
                 changes.setdefault(part.table.name, {})[day.isoformat()] = str(path.relative_to(self.root))
         assert len(shops) == 1, "one commit concerns one shop"
         return self._apply(shops.pop(), changes)
@@ -199,6 +208,10 @@ class Lake:
                 shutil.rmtree(entry.parent / f"_dt={entry.stem}", ignore_errors=True)
                 entry.unlink(missing_ok=True)
             snapshot.unlink(missing_ok=True)
+
+    def _read_entry(self, path: str) -> Entry:
+        value = json.loads((self.root / path).read_text())
+        return Entry(**{**value, "files": tuple(str(self.root / file) for file in value["files"])})
 
     def _entries(self, shop: str, number: int) -> set[str]:
         path = self._snapshot(shop, number)
@@ -241,7 +254,9 @@ def _content_hashes(frame: DataFrame, table: Table) -> dict[date, str]:
     """Order-independent hash of each day's rows: keys are unique, so xor and sum together tell rows apart."""
     from pyspark.sql import functions as F
 
-    row = F.xxhash64(*[_hashable(table, name) for name in table.names])
+    # xxhash64 skips nulls: without their places ('a', null) would equal (null, 'a').
+    nulls = F.array(*[F.isnull(name) for name in table.names])
+    row = F.xxhash64(*[_hashable(table, name) for name in table.names], nulls)
     hashed = frame.select("dt", row.alias("h")).groupBy("dt")
     rows = hashed.agg(F.bit_xor("h").alias("x"), F.sum(F.col("h").cast("decimal(38,0)")).alias("s")).collect()
     return {r["dt"]: f"{r['x'] & (2**64 - 1):016x}{int(r['s']) & (2**64 - 1):016x}" for r in rows}
@@ -261,11 +276,6 @@ def _arrow_hash(rows: pa.Table) -> str:
     for row in rows.to_pylist():  # already in the table's total order
         digest.update(json.dumps(row, sort_keys=True, default=str).encode())
     return digest.hexdigest()[:32]
-
-
-def _read_entry(path: Path) -> Entry:
-    value = json.loads(path.read_text())
-    return Entry(**{**value, "files": tuple(value["files"])})
 
 
 def _days_below(folder: Path) -> list[date]:

@@ -69,19 +69,22 @@ def people_audits(shop: str) -> list[Audit]:
     ]
 
 
-def night_audits(partition: Partition, gate: Gate, *, num_rows: int, k: int, num_candidates: int) -> list[Audit]:
+def night_audits(
+    partition: Partition, gate: Gate, *, num_rows: int, k: int, num_candidates: int, has_champion: bool
+) -> list[Audit]:
     """Every audit of one night.
 
     Args:
         num_rows: rows the lake says the partition has.
         k: rows per person and surface, where there are enough candidates.
         num_candidates: items that could be recommended to a person with nothing excluded.
+        has_champion: a model scored; without one popularity serves everybody, and no share of it is too large.
     """
     return [
         *_shape_audits(partition, num_rows),
         *_list_audits(k, num_candidates),
         *_reference_audits(partition.shop),
-        *_band_audits(partition, gate),
+        *_band_audits(partition, gate, has_champion),
     ]
 
 
@@ -208,15 +211,15 @@ def _reference_audits(shop: str) -> list[Audit]:
     ]
 
 
-def _band_audits(partition: Partition, gate: Gate) -> list[Audit]:
+def _band_audits(partition: Partition, gate: Gate, has_champion: bool) -> list[Audit]:
     return [
         Audit(
             "fallback_share",
             "of people served by the fallback",
             """
-            SELECT CAST(count(DISTINCT CASE WHEN strategy <> 'model' THEN user_id END) AS DOUBLE PRECISION)
+            SELECT CAST(count(DISTINCT CASE WHEN rank = 1 AND strategy <> 'model' THEN user_id END) AS DOUBLE PRECISION)
               / nullif(count(DISTINCT user_id), 0) FROM stage_recommendations""",
-            high=gate.max_fallback_share,
+            high=gate.max_fallback_share if has_champion else 1,
         ),
         Audit(
             "overlap_yesterday",

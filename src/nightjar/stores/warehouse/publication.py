@@ -249,8 +249,14 @@ def _eligible(excluded: str, files: Sequence[str]) -> str:
 def _audit(db: Connection, night: Night, conf: Conf) -> dict[str, Seen]:
     ((num_items,),) = db.query("SELECT count(*) FROM stage_items")
     num_candidates = num_items if night.num_candidates is None else night.num_candidates
+    ((num_scored,),) = db.query("SELECT count(*) FROM stage_recommendations WHERE strategy = 'model'")
     audits = night_audits(
-        night.partition, conf.gate, num_rows=night.num_rows, k=conf.score.k, num_candidates=num_candidates
+        night.partition,
+        conf.gate,
+        num_rows=night.num_rows,
+        k=conf.score.k,
+        num_candidates=num_candidates,
+        has_champion=num_scored > 0,
     )
     return _require(db, night.partition, audits)
 

@@ -1,0 +1,1 @@
+"""Ranking a batch of people: rank, rules, fallback, explanations, and the judgement of scorers. torch and Arrow."""

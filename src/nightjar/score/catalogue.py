@@ -1,0 +1,70 @@
+"""The items of a day by position: what every scorer ranks, whatever its own vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from nightjar.contracts import ITEMS
+from nightjar.contracts.render import arrow_schema
+from nightjar.learn.baselines import Popularity, popularity_order
+from nightjar.learn.vocabulary import Vocabulary
+
+_COLUMNS = ("item_id", "last_seen", "num_events", "num_recent")
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Items in ascending order of their id; an item's position is its index in `vocabulary` minus one."""
+
+    vocabulary: Vocabulary
+    last_seen: NDArray[np.int64]  #: microseconds since 1970-01-01 UTC
+    num_events: NDArray[np.int64]
+    num_recent: NDArray[np.int64]
+
+    @classmethod
+    def from_items(cls, items: pa.Table) -> Catalogue:
+        """From rows of the `items` contract, in any order."""
+        items = items.sort_by("item_id")
+        return cls(
+            Vocabulary(tuple(items["item_id"].to_pylist())),
+            *(np.asarray(items[name].cast(pa.int64())) for name in ("last_seen", "num_events", "num_recent")),
+        )
+
+    @classmethod
+    def read(cls, files: Sequence[str | Path]) -> Catalogue:
+        """From the Parquet files of an `items` partition; no files, no items."""
+        schema = pa.schema([arrow_schema(ITEMS).field(name) for name in _COLUMNS])
+        tables = [pq.ParquetFile(file).read(columns=list(_COLUMNS)).select(_COLUMNS).cast(schema) for file in files]
+        return cls.from_items(pa.concat_tables([schema.empty_table(), *tables]))
+
+    @property
+    def size(self) -> int:
+        return self.vocabulary.size
+
+    @property
+    def item_ids(self) -> pa.Array:
+        return self.vocabulary.decode(np.arange(1, self.size + 1))
+
+    @cached_property
+    def popularity(self) -> Popularity:
+        return Popularity(popularity_order(self.num_recent, self.num_events))
+
+    def available(self, day_end: datetime, within_days: int) -> NDArray[np.bool_]:
+        """Per position: whether the item was seen in the `within_days` days before `day_end`; 0 days: all are.
+
+        Args:
+            day_end: the instant at which the shop's day ends, with a time zone.
+        """
+        if within_days == 0:
+            return np.ones(self.size, np.bool_)
+        oldest = day_end - timedelta(days=within_days)
+        return self.last_seen >= round(oldest.timestamp() * 1_000_000)

@@ -1,0 +1,40 @@
+"""Business rules: which items a person must not be shown."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightjar.contracts import Kind
+from nightjar.learn.histories import Histories
+
+#: Longer than any history: the rules look at the whole row of `sequences`, not at what a model reads.
+WHOLE = 2**31 - 1
+
+
+Policy = Literal["none", "seen", "purchased"]
+
+
+class Pairs(NamedTuple):
+    """(row of the batch, position of the item) that are ruled out; repeats are harmless."""
+
+    rows: NDArray[np.int64]
+    items: NDArray[np.int64]
+
+
+def excluded(policy: Policy, histories: Histories) -> Pairs:
+    """Items of the person's history that `[score] exclude` rules out.
+
+    Args:
+        policy: `seen` rules out everything in the history, `purchased` what was bought there.
+        histories: encoded with the catalogue's vocabulary, whole.
+    """
+    rows = np.repeat(np.arange(len(histories)), histories.lengths)
+    ruled_out = {
+        "none": np.zeros(len(rows), np.bool_),
+        "seen": np.ones(len(rows), np.bool_),
+        "purchased": histories.kinds == Kind.PURCHASE.code,
+    }[policy]
+    return Pairs(rows[ruled_out], histories.items[ruled_out] - 1)
