@@ -1,0 +1,250 @@
+"""The job as the night starts it, over a lake, ledgers and a warehouse of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tests.monitor.example import DECISION, RESULTS
+
+from nightjar.contracts import (
+    DATA_QUALITY,
+    EVENTS,
+    ITEMS,
+    PROMOTIONS,
+    RECOMMENDATIONS,
+    SEQUENCES,
+    SESSIONS,
+    USERS,
+    Table,
+)
+from nightjar.contracts.render import arrow_schema
+from nightjar.settings import Model, repository
+from nightjar.stores.home import Home
+from nightjar.stores.lake import Lake
+from nightjar.stores.tracking import Tracking
+
+DAY = date(2001, 1, 15)
+NOON = datetime(2001, 1, 15, 12, tzinfo=UTC)
+NIGHT = "acme/recommendations/dt=2001-01-15"
+SETTINGS = ("score.k=2", "gate.trailing_days=2", "gate.min_overlap_yesterday=0", "gate.max_fallback_share=1.0")
+NUMBERS = {"price_bucket": 0, "num_events": 1, "num_recent": 1, "num_purchases": 0, "first_seen": 0, "last_seen": 0}
+ARRAYS: dict[str, list[Any]] = {
+    name: [] for name in ("item_ids", "kinds", "event_ts", "platforms", "session_ordinals", "price_buckets")
+}
+PEOPLE = ("fbm1k3vq0zj7w2ha", "c2wq9x4n8s6t5r0e")
+
+SOURCE = """
+doc = "A shop for tests."
+format = "csv"
+layout = "single"
+time_zone = "UTC"
+[events]
+event_id = "id"
+event_ts = "ts"
+kind = "kind"
+platform = "'web'"
+user_id = "user"
+[kinds]
+view = "view"
+"""
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "acme.toml"
+    path.write_text(SOURCE)
+    return path
+
+
+def run(job: str, source: Path, *more: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    """Start a job; returns the process and its result manifest."""
+    script = repository() / "jobs" / f"{job}.py"
+    argv = [sys.executable, str(script), "--source", str(source), "--recommendations", NIGHT, "--run", "night-1"]
+    argv += [part for setting in SETTINGS for part in ("--set", setting)] + list(more)
+    done = subprocess.run(argv, capture_output=True, text=True, env=dict(os.environ), timeout=120)
+    return done, json.loads(Home.from_environment().result("acme", DAY, job).read_text())
+
+
+def fill(home: Home, table: Table, rows: list[dict[str, Any]], facts: dict[str, Any] | None = None) -> None:
+    lake = Lake(home.lake)
+    staged = lake.stage_arrow(pa.Table.from_pylist(rows, arrow_schema(table)), table, "acme", "night-1")
+    lake.commit([staged], facts={(table.name, rows[0]["dt"]): facts or {}})
+
+
+def recommended(person: str, rank: int, item: str, day: date = DAY) -> dict[str, Any]:
+    return {
+        "row_key": f"acme|{day}|home|{person}|{rank}",
+        "shop": "acme",
+        "dt": day,
+        "surface": "home",
+        "user_id": person,
+        "rank": rank,
+        "item_id": item,
+        "score": 1 / rank,
+        "strategy": "popular",
+        "reason_code": "popular_now",
+        "model_name": "popularity",
+        "model_version": "1",
+    }
+
+
+def event(person: str, number: int, day: date) -> dict[str, Any]:
+    return {
+        "event_id": f"e{number}",
+        "event_ts": NOON,
+        "dt": day,
+        "landed": day,
+        "user_id": person,
+        "platform": "web",
+        "kind": "view",
+        "item_id": "i1",
+    }
+
+
+def session(person: str, day: date) -> dict[str, Any]:
+    counts = ("num_events", "num_views", "num_searches", "num_carts", "num_purchases", "num_items")
+    whole = {"start_ts": NOON, "end_ts": NOON, "revenue": 0.0, "platform": "web", "is_bot": False}
+    return {"session_id": f"e1-{person}", "user_id": person, "dt": day, **dict.fromkeys(counts, 1), **whole}
+
+
+@pytest.fixture
+def night(home: Home) -> Home:
+    """Two people with two items each, the same first item as yesterday; a decision and two verdicts."""
+    before = DAY - timedelta(days=1)
+    fill(home, RECOMMENDATIONS, [recommended(PEOPLE[0], 1, "i2", before)])
+    rows = [recommended(person, rank, item) for person in PEOPLE for rank, item in ((1, "i1"), (2, "i2"))]
+    fill(home, RECOMMENDATIONS, rows, {"num_candidates": 8})
+    titles = {"i1": "Tea", "i2": None}
+    fill(home, ITEMS, [{"item_id": item, "dt": DAY, "title": title, **NUMBERS} for item, title in titles.items()])
+    fill(home, SEQUENCES, [{"user_id": person, "dt": DAY, "num_events": 0, **ARRAYS} for person in PEOPLE])
+    for day, num_events in ((before, 5), (DAY, 7)):
+        fill(home, EVENTS, [event(PEOPLE[0], number, day) for number in range(num_events)])
+        fill(home, SESSIONS, [session(person, day) for person in PEOPLE])
+    verdict = {"shop": "acme", "dt": DAY, "severity": "warn"}
+    fill(
+        home,
+        DATA_QUALITY,
+        [
+            verdict | {"table_name": "events", "expectation": "bot_share", "success": False, "observed": "0.61"},
+            verdict | {"table_name": "events", "expectation": "num_rows", "success": True, "observed": "7"},
+        ],
+    )
+    decision = {"shop": "acme", "dt": DAY, "decision_id": "d1", "decided_at": NOON, "model_name": "nightjar_acme"}
+    fill(home, PROMOTIONS, [DECISION | decision])
+    for job in ("clean", "sessionize", "sequences", "train", "evaluate", "score"):
+        path = home.result("acme", DAY, job)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(RESULTS[job]))
+    waiting = home.secrets / "users" / "acme"
+    waiting.mkdir(parents=True)
+    mapping = [{"shop": "acme", "pseudonym": p, "shop_id": f"shop-{p}", "id_kind": "user"} for p in PEOPLE]
+    pq.write_table(pa.Table.from_pylist(mapping, arrow_schema(USERS)), waiting / "tonight.parquet")
+    (home.docs / "acme").mkdir(parents=True)
+    (home.docs / "acme" / "index.html").write_text("<p>verdicts</p>")
+    return home
+
+
+def test_a_whole_night(night: Home, source: Path) -> None:
+    published, _ = run("publish", source)
+    assert published.returncode == 0, published.stderr
+    done, result = run("report", source)
+    assert done.returncode == 0, done.stderr
+    counts = json.loads(done.stdout.splitlines()[-1])
+    assert counts == result["counts"]
+    assert {name: counts[name] for name in ("rows_in", "rows_out", "rows_rejected", "verdict")} == {
+        "rows_in": 4,
+        "rows_out": 1,
+        "rows_rejected": 0,
+        "verdict": "warn",
+    }
+    assert counts["notices"] == [
+        "events: expectation bot_share warns, observed 0.61",
+        "There is no champion yet: everybody gets what is popular",
+    ]
+    page = (night.reports / "acme" / "2001-01-15.html").read_text()
+    for expected in (
+        "Published 4 recommendations for 2 people.",
+        "<b>Events: 7</b>",
+        "2001-01-14: 5",
+        "<b>Sessions: 2</b>",
+        "2 different items in 2 lists, of 8 available",
+        "Candidate, version 4",
+        "no. 1",
+        'href="../../docs/acme/index.html"',
+    ):
+        assert expected in page
+    assert (night.reports / "acme" / "../../docs/acme/index.html").resolve().is_file()
+
+
+def test_names_nobody(night: Home, source: Path) -> None:
+    run("publish", source)
+    done, _ = run("report", source)
+    page = (night.reports / "acme" / "2001-01-15.html").read_text()
+    sequences = pq.ParquetFile(Lake(night.lake).files(SEQUENCES.at("acme", DAY))[0])
+    people = sequences.read(columns=["user_id"]).column("user_id").to_pylist()
+    assert len(people) == 2
+    for person in people:
+        assert person not in page + done.stdout + done.stderr
+
+
+def test_overlap_is_known_when_the_night_was_published_before(night: Home, source: Path) -> None:
+    """One of two items stood in the only list of yesterday that was published."""
+    before = DAY - timedelta(days=1)
+    fill(night, ITEMS, [{"item_id": "i2", "dt": before, "title": None, **NUMBERS}])
+    fill(night, SEQUENCES, [{"user_id": PEOPLE[0], "dt": before, "num_events": 0, **ARRAYS}])
+    fill(night, RECOMMENDATIONS, [recommended(PEOPLE[0], 1, "i2", before)], {"num_candidates": 1})
+    script = str(repository() / "jobs" / "publish.py")
+    argv = [sys.executable, script, "--source", str(source), "--recommendations", NIGHT.replace("15", "14")]
+    subprocess.run([*argv, "--set", "score.k=2", "--set", "gate.max_fallback_share=1.0"], check=True, timeout=120)
+    for published in (True, False):
+        _, result = run("publish", source)
+        assert result["counts"]["published"] is published
+        run("report", source)
+        page = (night.reports / "acme" / "2001-01-15.html").read_text()
+        assert "shares 50 % of its items with last night's" in " ".join(page.split()).replace("&#39;", "'")
+
+
+def test_nothing_ran(home: Home, source: Path) -> None:
+    done, result = run("report", source)
+    assert (done.returncode, result["counts"]["verdict"]) == (0, "bad"), done.stderr
+    page = (home.reports / "acme" / "2001-01-15.html").read_text()
+    assert "Nothing was published: readers still see the last complete night." in page
+    assert "No model was judged tonight." in page
+
+
+def test_a_broken_result_is_said(home: Home, source: Path) -> None:
+    path = home.result("acme", DAY, "train")
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    done, result = run("report", source)
+    assert done.returncode == 0
+    assert f"train failed: {path} is no JSON" in result["counts"]["notices"]
+
+
+def test_names_the_champion(night: Home, source: Path, tmp_path: Path) -> None:
+    from nightjar.learn.checkpoint import save_model
+    from nightjar.learn.models import build
+    from nightjar.learn.vocabulary import Vocabulary
+
+    conf = Model(name="sasrec", width=8, num_blocks=1, num_heads=1, max_length=4, dropout=0.0)
+    vocabulary = Vocabulary(("i1", "i2"))
+    save_model(tmp_path / "trained", build(conf, vocabulary.size), conf, vocabulary)
+    tracking, example = Tracking(night, "acme"), {"item_ids": [["i1"]]}
+    with tracking.start_run("night-1") as run_id:
+        as_of = date(2001, 1, 12)
+        logged = tracking.log_model(run_id, tmp_path / "trained", as_of=as_of, fingerprint="f", input_example=example)
+    tracking.promote(logged)
+    done, _ = run("report", source)
+    assert done.returncode == 0, done.stderr
+    page = (night.reports / "acme" / "2001-01-15.html").read_text()
+    assert "Champion: nightjar_acme version 1, trained on what was known at the end of 2001-01-12." in page
+    assert f"<code>{run_id}</code>" in page

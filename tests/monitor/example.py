@@ -1,0 +1,114 @@
+"""One plausible night of a small shop, for the page's tests."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from typing import Any
+
+from nightjar.monitor.night import Champion, Check, Day, Item, Night, Recommended, Step, Trial
+
+DAY = date(2001, 1, 15)
+
+
+def result(run_id: str = "night-1", **counts: Any) -> dict[str, Any]:
+    """A result manifest of a job that ended well."""
+    return {"status": "done", "run_id": run_id, "seconds": 12.5, "peak_gib": 0.81, "counts": counts}
+
+
+RESULTS: dict[str, dict[str, Any]] = {
+    "clean": result(
+        rows_in=4210,
+        rows_out=4150,
+        rows_rejected=12,
+        rows_duplicate=48,
+        rows_conflict=0,
+        days_landed=1,
+        reasons={"price_unreadable": 9, "event_ts_missing": 4},
+    ),
+    "sessionize": result(rows_in=4150, rows_out=870, rows_rejected=0),
+    "sequences": result(rows_in=91000, rows_out=2000, rows_rejected=0),
+    "train": result(rows_in=1900, rows_out=1, rows_rejected=0, trained=True, model_version="4") | {"seconds": 61.0},
+    "evaluate": result(rows_in=640, rows_out=600, rows_rejected=40),
+    "score": result(rows_in=2000, rows_out=40000, rows_rejected=0),
+    "publish": result(
+        rows_in=40000,
+        rows_out=40000,
+        rows_rejected=0,
+        num_rows=40000,
+        num_users=2000,
+        published=True,
+        publish_id="9f3b6c1e2d4a4f0f8f4f2b7c6d5e4a3b",
+    ),
+}
+
+#: A row of `promotions`.
+DECISION: dict[str, Any] = {
+    "candidate_version": "4",
+    "champion_version": "3",
+    "decision": "promoted",
+    "reason": "ndcg@10 0.1312: holds: 600 users evaluated, at least 50 needed; more than popularity 0.0411 needed",
+    "metrics": json.dumps(
+        {
+            "users": 600,
+            "scorers": {
+                "popularity": {"ndcg@10": 0.0411, "hr@10": 0.0833, "mrr": 0.0402},
+                "candidate": {"ndcg@10": 0.1312, "hr@10": 0.2383, "mrr": 0.1147},
+                "champion": {"ndcg@10": 0.1207, "hr@10": 0.2217, "mrr": 0.1066},
+                "markov": {"ndcg@10": 0.0985, "hr@10": 0.1817, "mrr": 0.0879},
+            },
+            "intervals": {
+                "popularity": {"ndcg@10": [0.0411, 0.0305, 0.0521]},
+                "candidate": {"ndcg@10": [0.1312, 0.1121, 0.1508]},
+                "champion": {"ndcg@10": [0.1207, 0.1019, 0.1399]},
+                "markov": {"ndcg@10": [0.0985, 0.0811, 0.1163]},
+            },
+        }
+    ),
+    "rule": json.dumps({"metric": "ndcg@10", "must_beat": ["popularity"]}),
+}
+
+CHECKS = (
+    Check("events", "num_rows", "stop", True, "4150"),
+    Check("events", "bot_share", "warn", False, "0.61"),
+    Check("sessions", "events_lost", "stop", True, "0"),
+    Check("recommendations", "users_missing", "stop", True, "0"),
+)
+
+TITLES = ("Copper kettle", "Linen apron", "Oak <b>chopping</b> board & knife, a set whose name goes on and on", None)
+
+
+def trend() -> tuple[Day, ...]:
+    """Four weeks with a closed Sunday, and no sessions yet on the first day."""
+    days = []
+    for back in range(28, -1, -1):
+        day = DAY - timedelta(days=back)
+        events = 3600 + 140 * (day.day % 5) + 420 * (day.weekday() in (4, 5))
+        closed = day.weekday() == 6
+        days.append(Day(day, None if closed else events, None if closed or back == 28 else events // 5))
+    return tuple(days)
+
+
+def recommended() -> Recommended:
+    items = tuple(Item(f"sku-{n}", TITLES[n % 4], 900 - 71 * n, [1, 3, None, 2][n % 4]) for n in range(10))
+    reasons = {"because_viewed": 21000, "because_carted": 6400, "because_bought": 9000, "popular_now": 3600}
+    return Recommended(40000, 2000, 180, 644, 760, reasons, items, sum(item.num_lists for item in items), True)
+
+
+def night(**changes: Any) -> Night:
+    """The night, with some fields changed."""
+    fields: dict[str, Any] = {
+        "shop": "acme",
+        "day": DAY,
+        "run_id": "night-1",
+        "steps": tuple(Step.of(name, one, "night-1") for name, one in RESULTS.items()),
+        "checks": CHECKS,
+        "trend": trend(),
+        "trial": Trial.of(DECISION),
+        "champion": Champion("nightjar_acme", "4", "0f6f7f9a0c8a4d1cb9e7a2d0c1b2a3f4", date(2001, 1, 12)),
+        "recommended": recommended(),
+        "overlap_yesterday": 0.42,
+        "publish_target": "duckdb",
+        "docs_link": "../../docs/acme/index.html",
+    }
+    return Night(**(fields | changes))
