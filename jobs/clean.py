@@ -66,8 +66,9 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
 
 
 def days_to_land(lake: Lake, job: Job, day: date) -> list[date]:
-    """The night's day, and the days of the source's history that no night has landed."""
-    landed = set(lake.days(job.shop, EVENTS.name))
+    """The night's day, and the days of the source's history whose drop no night has landed."""
+    # Quarantine has a partition per drop; a day of events may exist through late events alone.
+    landed = set(lake.days(job.shop, QUARANTINE.name))
     history = [day - timedelta(days=back) for back in range(job.source.history_days, 0, -1)]
     return [*(past for past in history if past not in landed), day]
 

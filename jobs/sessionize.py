@@ -46,17 +46,17 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     in_sessions = lake.stage(rows, SESSION_EVENTS, job.shop, job.run_id, days=days)
     frame = in_sessions.frame(job.spark())
     whole = lake.stage(prep.sessions_from(frame), SESSIONS, job.shop, job.run_id, days=days)
-    expected = stored.where(F.col("dt").isin(days)).count() + added.count() - removed.count()
-    assert in_sessions.num_rows == expected, f"{expected} events had to find a session, {in_sessions.num_rows} did"
-    facts = checked(job, lake, at, in_sessions, whole)
+    num_added, num_removed = added.count(), removed.count()
+    expected = stored.where(F.col("dt").isin(days)).count() + num_added - num_removed
+    facts = checked(job, lake, at, in_sessions, whole, expected)
     for (_, day), known in facts.items():
         known[BUILT_FROM] = _hash(lake, at.on(day))
     lake.commit([in_sessions, whole], facts=facts)
     return {
-        "rows_in": added.count(),
+        "rows_in": num_added,
         "rows_out": whole.num_rows,
         "rows_rejected": 0,
-        "events_removed": removed.count(),
+        "events_removed": num_removed,
         "days_rebuilt": len(days),
     }
 
@@ -76,19 +76,22 @@ def stored_around(job: Job, lake: Lake, at: Partition, days: list[date]) -> Data
     return lake.read(job.spark(), SESSION_EVENTS, [SESSION_EVENTS.at(job.shop, day) for day in window])
 
 
-def checked(job: Job, lake: Lake, at: Partition, in_sessions: Staged, whole: Staged) -> dict[tuple[str, date], dict[str, Any]]:
-    """Pass both tables through the gate; returns the facts of every day written."""
+def checked(
+    job: Job, lake: Lake, at: Partition, in_sessions: Staged, whole: Staged, events_in: int
+) -> dict[tuple[str, date], dict[str, Any]]:
+    """Pass both tables through the gate; returns the facts of every day written.
+
+    Args:
+        events_in: events that had to find a session, over all days written.
+    """
     bounds, frame, sessions = job.conf.gate, in_sessions.frame(job.spark()), whole.frame(job.spark())
-    entry = {entry.partition: entry.num_rows for entry in in_sessions.entries.values()}
-    num_events = entry.get(str(at.of(SESSION_EVENTS)), 0)
-    num_sessions = whole.entries[at.day].num_rows if at.day in whole.entries else 0
     limits = {"max_hours": job.conf.sessions.max_hours, "max_events": job.conf.sessions.max_events}
-    of_sessions = sessions_facts(
-        sessions, {"events_in": num_events}, trailing_facts(job, lake, at.of(SESSIONS)), gate=bounds, **limits
-    )
-    counts = {"events_in": num_events, "sessions": num_sessions}
-    of_events = session_events_facts(frame, counts, trailing_facts(job, lake, at.of(SESSION_EVENTS)), gate=bounds)
+    counts = {"events_in": events_in, "sessions": whole.num_rows}
+    before = trailing_facts(job, lake, at.of(SESSION_EVENTS))
+    of_events = session_events_facts(frame, counts, before, gate=bounds)
     gate(job, lake, SESSION_EVENTS, frame, of_events, session_events_suite(job.conf), at.of(SESSION_EVENTS))
+    before = trailing_facts(job, lake, at.of(SESSIONS))
+    of_sessions = sessions_facts(sessions, counts, before, gate=bounds, **limits)
     gate(job, lake, SESSIONS, sessions, of_sessions, sessions_suite(job.conf), at.of(SESSIONS))
     nothing = {(t.name, day): {"num_rows": 0} for t in (SESSIONS, SESSION_EVENTS) for day in whole.entries}
     return nothing | facts_by_day(SESSIONS, of_sessions) | facts_by_day(SESSION_EVENTS, of_events)

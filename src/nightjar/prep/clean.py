@@ -111,8 +111,9 @@ def without_duplicates(events: DataFrame) -> DataFrame:
         events: the contract's columns and `_is_new` (came with the drops at work).
 
     Returns:
-        The winners, with `_conflict` (the event_id came with different contents) and
-        `_num_collapsed` (new rows that gave way: to this winner, new or old).
+        The winners, with `_conflict` (the event_id came with different contents),
+        `_num_collapsed` (new rows that gave way: to this winner, new or old) and `_brought` (the
+        latest drop at work that held the event_id; null if none did).
     """
     content = [name for name in EVENTS.names if name not in ("received_at", "landed", "bot_rule", "attributes")]
     content_hash = fingerprint(*content, F.sort_array(F.map_entries("attributes")))
@@ -123,6 +124,7 @@ def without_duplicates(events: DataFrame) -> DataFrame:
         events.withColumn("_fingerprint", content_hash)
         .withColumn("_conflict", F.min("_fingerprint").over(same) != F.max("_fingerprint").over(same))
         .withColumn("_num_collapsed", num_new - F.col("_is_new").cast("int"))
+        .withColumn("_brought", F.max(F.when(F.col("_is_new"), F.col("landed"))).over(same))
         .withColumn("_nth", F.row_number().over(best))
         .where(F.col("_nth") == 1)
         .drop("_nth", "_fingerprint")
@@ -132,7 +134,8 @@ def without_duplicates(events: DataFrame) -> DataFrame:
 def with_bot_rule(events: DataFrame, clean: Clean) -> DataFrame:
     """Flag bots by the first rule that fires: `agent` (says so itself) or `rate` (events in one hour)."""
     actor = F.coalesce("user_id", "device_id")
-    hour = Window.partitionBy(actor, F.date_trunc("hour", "event_ts"))
+    # The day is there for zones whose midnight cuts an hour: its other half is another night's business.
+    hour = Window.partitionBy(actor, "dt", F.date_trunc("hour", "event_ts"))
     too_fast = F.count(F.lit(1)).over(hour) > clean.bot_events_per_hour
     says_so = F.coalesce(F.try_element_at("attributes", F.lit("user_agent")).rlike(clean.bot_agent_pattern), F.lit(False))
     return events.withColumn("bot_rule", F.when(says_so, "agent").when(too_fast, "rate"))
@@ -164,11 +167,15 @@ def merged(kept: DataFrame, stored: DataFrame) -> DataFrame:
 
 
 def counts_of_winners(winners: DataFrame) -> DataFrame:
-    """One row per `landed`: new rows kept, rows that gave way, event ids with conflicting contents."""
-    return winners.groupBy("landed").agg(
+    """One row per drop at work: new rows kept, rows that gave way, event ids with conflicting contents.
+
+    A drop also answers for its conflicts with what earlier drops brought, whoever won.
+    """
+    drop = F.when(F.col("_is_new"), F.col("landed")).otherwise(F.col("_brought"))
+    return winners.where(F.col("_brought").isNotNull()).groupBy(drop.alias("landed")).agg(
         F.count(F.when(F.col("_is_new"), 1)).alias("num_kept"),
         F.sum("_num_collapsed").alias("num_collapsed"),
-        F.count(F.when(F.col("_conflict") & (F.col("_is_new") | (F.col("_num_collapsed") > 0)), 1)).alias("num_conflicts"),
+        F.count(F.when(F.col("_conflict"), 1)).alias("num_conflicts"),
     )
 
 

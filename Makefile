@@ -1,0 +1,66 @@
+# Nightjar's commands. `make help` lists them.
+
+# First answer of these that is new enough builds the environments; afterwards they have their own.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
+
+SOURCE ?= synthetic
+MODEL ?= sasrec
+AIRFLOW_PORT ?= 8080
+MLFLOW_PORT ?= 5000
+# Recipes read these from their environment, so that no value is ever parsed by the shell.
+export SOURCE RAW DAY MODEL SET AIRFLOW_PORT MLFLOW_PORT TORCH_INDEX_URL
+
+JOBS := .envs/jobs/bin/python
+AIRFLOW := .envs/airflow/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup nightly ui down test check format docs approve locks
+
+help:  ## list the commands
+	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
+		|| sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1	\2/p' Makefile
+	@echo
+	@echo "  make nightly SOURCE=retailrocket RAW=events.csv.gz DAY=2015-08-15 MODEL=gru SET=\"train.epochs=5 score.k=10\""
+	@echo "  variables: NIGHTJAR_HOME (state, default .nightjar), AIRFLOW_PORT, MLFLOW_PORT, TORCH_INDEX_URL, PYTHON"
+
+setup:  ## build .envs/jobs and .envs/airflow from conf/locks; instant when they are complete
+	@if [ -z "$(PYTHON)" ]; then echo "setup: Python 3.11 or newer is needed; install it, or add PYTHON=path" >&2; exit 1; fi
+	@PYTHONPATH=src "$(PYTHON)" -m jobs.ops.setup
+
+nightly: setup  ## run a whole night: SOURCE, RAW, DAY, MODEL, SET; the synthetic shop by default
+	@$(JOBS) -m jobs.ops.nightly --source "$$SOURCE" --raw "$$RAW" --day "$$DAY" --model "$$MODEL" --set "$$SET" \
+		--airflow-port "$$AIRFLOW_PORT"
+
+ui: setup  ## leave Airflow, with the nightly schedule, and MLflow running
+	@$(JOBS) -m jobs.ops.services up --source "$$SOURCE" --raw "$$RAW" \
+		--airflow-port "$$AIRFLOW_PORT" --mlflow-port "$$MLFLOW_PORT"
+
+down: setup  ## stop what make ui started
+	@$(JOBS) -m jobs.ops.services down
+
+test: setup  ## run all tests, each in the environment it belongs to
+	@$(JOBS) -m pytest --ignore=tests/dags; jobs=$$?; $(AIRFLOW) -m pytest tests/dags; airflow=$$?; \
+		[ $$jobs -eq 0 ] && [ $$airflow -eq 0 ]
+
+check: setup  ## format, lint, types, room rule, generated pages; writes nothing
+	@$(JOBS) -m ruff format --check
+	@$(JOBS) -m ruff check
+	@$(JOBS) -m mypy
+	@$(JOBS) -m mypy -p jobs.ops
+	@.envs/jobs/bin/lint-imports
+	@$(JOBS) -m jobs.ops.docs --check
+
+format: setup  ## format the code and mend what ruff can
+	@$(JOBS) -m ruff check --fix
+	@$(JOBS) -m ruff format
+
+docs: setup  ## write docs/data.md and docs/conf.md from the code
+	@$(JOBS) -m jobs.ops.docs
+
+approve: setup  ## rewrite golden files with what the code gives now, and show what changed
+	@$(JOBS) -m pytest -q --ignore=tests/dags --approve; $(AIRFLOW) -m pytest -q tests/dags --approve; true
+	@git diff --stat -- tests/golden
+
+locks:  ## resolve both environments afresh and rewrite conf/locks
+	@PYTHONPATH=src "$(PYTHON)" -m jobs.ops.setup --locks

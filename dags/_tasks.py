@@ -1,0 +1,265 @@
+"""How a night starts its jobs: by path and arguments, judged by the result that each job writes.
+
+A job's exit code alone is not trusted: a task is green only when its own attempt left a `done`
+result in `runs/<shop>/<day>/<job>.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import psutil
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.providers.standard.hooks.subprocess import SubprocessHook
+from airflow.sdk import BaseOperator, Context
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from nightjar.contracts import BAD_DATA, BadInput, Partition
+from nightjar.settings import Conf, load_conf, load_source, repository
+
+CHECKOUT = repository()
+HOME = Path(os.environ.get("NIGHTJAR_HOME") or CHECKOUT / ".nightjar").absolute()
+ENVIRONMENT = Path(os.environ.get("NIGHTJAR_JOBS_ENV") or CHECKOUT / ".envs" / "jobs").absolute()
+SYNTHETIC = "synthetic"  # the bundled shop, the only one whose raw logs we write ourselves
+
+
+@dataclass(frozen=True)
+class Night:
+    """What the params and the run's date amount to; templates read its attributes."""
+
+    source: str
+    raw: str
+    day: date
+    run: str
+    model: str
+    set: tuple[str, ...]
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any], dag_run: Any) -> Night:
+        """Resolve a run: scheduled, by hand (with a logical date or without) or backfilled."""
+        shop = load_source(params["source"])
+        moment = dag_run.logical_date or dag_run.run_after
+        day = date.fromisoformat(params["day"]) if params["day"] else day_before(moment, shop.time_zone)
+        raw = params["raw"] or (str(HOME / "raw" / SYNTHETIC) if shop.name == SYNTHETIC else "")
+        return cls(shop.name, raw, day, file_name(dag_run.run_id), params["model"], tuple(params["set"]))
+
+    def partition(self, table: str) -> Partition:
+        return Partition(self.source, table, self.day)
+
+    def result(self, job: str) -> Path:
+        """The result manifest that the job writes."""
+        return HOME / "runs" / self.source / self.day.isoformat() / f"{job}.json"
+
+    def settings(self) -> Conf:
+        return load_conf(files=[self.model_file], source=load_source(self.source), sets=list(self.set))
+
+    @property
+    def model_file(self) -> Path:
+        return CHECKOUT / "conf" / "models" / f"{self.model}.toml"
+
+    @property
+    def overrides(self) -> Iterator[str]:
+        for assignment in self.set:
+            yield from ("--set", assignment)
+
+
+def day_before(moment: datetime, time_zone: str) -> date:
+    """The shop's day that was over at `moment`.
+
+    Calendar arithmetic on the shop's own date, so a day of 23 or 25 hours moves nothing.
+    """
+    return moment.astimezone(ZoneInfo(time_zone)).date() - timedelta(days=1)
+
+
+def file_name(run_id: str) -> str:
+    """A run id that can stand in a path: Hadoop reads a colon as a scheme."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", run_id)
+
+
+def judge(result: Path, run: str, exit_code: int | None) -> None:
+    """Return when this attempt's result says `done`; the operator removed older results before it began.
+
+    Raises:
+        AirflowFailException: bad data; a retry would fail again.
+        AirflowException: anything else; a retry may help.
+    """
+    try:
+        said = json.loads(result.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        said = {}
+    except ValueError as error:
+        raise AirflowException(f"{result} is no JSON: {error}") from error
+    if said and said.get("run_id") != run:
+        raise AirflowException(f"{result} is of run {said.get('run_id')}, not of {run}")
+    if said.get("failure") == "bad_data" or (not said and exit_code == BAD_DATA):
+        raise AirflowFailException(
+            said.get("error") or f"exit code {exit_code} and no result in {result}; see the log above"
+        )
+    if exit_code == 0 and said.get("status") == "done":
+        return
+    raise AirflowException(said.get("error") or f"exit code {exit_code} and no result in {result}; see the log above")
+
+
+def stop_tree(pid: int, patience_seconds: float = 10) -> None:
+    """End a process and everything below it: Spark's Python and torchrun's workers outlive a killed parent."""
+    with suppress(psutil.NoSuchProcess):
+        top = psutil.Process(pid)
+        family = [*top.children(recursive=True), top]
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                member.send_signal(signal.SIGTERM)
+        _, alive = psutil.wait_procs(family, timeout=patience_seconds)
+        for member in alive:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+
+
+class _Judged(BaseOperator):
+    """What both kinds of job share: the night's overrides, a clean slate, the verdict."""
+
+    job: str
+    arguments_field: str
+
+    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
+        """Append `--set` pairs, whose number no template can know."""
+        night = self._night(context)
+        try:
+            super().render_template_fields(context, jinja_env)
+        except BadInput as error:
+            raise AirflowFailException(str(error)) from error
+        arguments = getattr(self, self.arguments_field)
+        setattr(self, self.arguments_field, [*arguments, *night.overrides])
+
+    def _night(self, context: Context) -> Night:
+        try:
+            return Night.of(context["params"], context["dag_run"])
+        except BadInput as error:
+            raise AirflowFailException(str(error)) from error
+
+    def _forget_old_result(self, night: Night) -> None:
+        night.result(self.job).unlink(missing_ok=True)
+
+
+class SparkJob(_Judged, SparkSubmitOperator):
+    """`spark-submit` of the jobs' environment; the connection `spark_nightjar` says where it runs."""
+
+    arguments_field = "application_args"
+
+    def __init__(self, *, job: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.job = job
+
+    def execute(self, context: Context) -> None:
+        night = self._night(context)
+        self._forget_old_result(night)
+        try:
+            super().execute(context)
+        except AirflowException as error:
+            self.log.error("%s", error)
+        judge(night.result(self.job), night.run, self._exit_code)
+
+    @property
+    def _exit_code(self) -> int | None:
+        process = getattr(self._hook, "_submit_sp", None)
+        return process.returncode if process else None
+
+    def on_kill(self) -> None:
+        process = getattr(self._hook, "_submit_sp", None)
+        if process and process.poll() is None:
+            stop_tree(process.pid)
+        super().on_kill()
+
+
+class PythonJob(_Judged):
+    """A job without Spark: one argv, started with the Python of the jobs' environment."""
+
+    template_fields: Sequence[str] = ("argv",)
+    arguments_field = "argv"
+
+    def __init__(self, *, job: str, argv: list[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.job = job
+        self.argv = argv
+        self._hook: SubprocessHook | None = None
+
+    def execute(self, context: Context) -> None:
+        night = self._night(context)
+        self._forget_old_result(night)
+        self._hook = SubprocessHook()
+        outcome = self._hook.run_command(self.argv, cwd=str(CHECKOUT))
+        judge(night.result(self.job), night.run, outcome.exit_code)
+
+    def on_kill(self) -> None:
+        process = self._hook and self._hook.sub_process
+        if process and process.poll() is None:
+            stop_tree(process.pid)
+
+
+class Landing(PythonJob):
+    """Have the raw logs: the synthetic shop writes its own, any other shop's must be there."""
+
+    def execute(self, context: Context) -> None:
+        night = self._night(context)
+        if night.source == SYNTHETIC:
+            super().execute(context)
+        elif not night.raw:
+            raise AirflowFailException(
+                f"source {night.source} needs raw logs\n  next: trigger with param raw, or make nightly RAW=…"
+            )
+        elif not Path(night.raw).exists():
+            raise AirflowFailException(f"no raw logs at {night.raw}\n  next: ls -l {Path(night.raw).parent}")
+        else:
+            self.log.info("raw logs of %s are at %s", night.source, night.raw)
+
+
+def spark_job(verb: str, *, table: str, raw: bool = False, **operator: Any) -> SparkJob:
+    """The task that submits `jobs/<verb>.py` for the night's partition of `table`."""
+    return SparkJob(
+        task_id=verb,
+        job=verb,
+        name=f"nightjar {verb}",
+        application=str(CHECKOUT / "jobs" / f"{verb}.py"),
+        application_args=_arguments(table, raw),
+        conn_id="spark_nightjar",
+        spark_binary=str(ENVIRONMENT / "bin" / "spark-submit"),
+        # The driver's heap must be known before its JVM starts; every other setting is the job's own.
+        conf={"spark.driver.memory": "{{ night(params, dag_run).settings().spark.driver_memory_gib }}g"},
+        env_vars={
+            "PYSPARK_PYTHON": str(ENVIRONMENT / "bin" / "python"),
+            "PYSPARK_DRIVER_PYTHON": str(ENVIRONMENT / "bin" / "python"),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+        },
+        **operator,
+    )
+
+
+def python_job(verb: str, *, table: str, **operator: Any) -> PythonJob:
+    """The task that runs `jobs/<verb>.py` for the night's partition of `table`, without Spark."""
+    return PythonJob(task_id=verb, job=verb, argv=_argv(verb, table), **operator)
+
+
+def landing(task_id: str, **operator: Any) -> Landing:
+    """The task that has the raw logs ready."""
+    return Landing(task_id=task_id, job="simulate", argv=_argv("simulate", "events", raw=True), **operator)
+
+
+def _argv(verb: str, table: str, raw: bool = False) -> list[str]:
+    return [str(ENVIRONMENT / "bin" / "python"), str(CHECKOUT / "jobs" / f"{verb}.py"), *_arguments(table, raw)]
+
+
+def _arguments(table: str, raw: bool) -> list[str]:
+    night = "night(params, dag_run)"
+    flags = {"source": "source", table: f"partition('{table}')", "run": "run", "conf": "model_file"}
+    if raw:
+        flags["raw"] = "raw"
+    return [part for flag, value in flags.items() for part in (f"--{flag}", f"{{{{ {night}.{value} }}}}")]

@@ -1,0 +1,123 @@
+"""Histories of people as flat arrays with offsets, and their reading from Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+
+from nightjar.contracts import BadInput
+from nightjar.learn.batch import Batch
+from nightjar.learn.vocabulary import Vocabulary
+
+#: Columns of the `sequences` and `holdout` tables that are read.
+COLUMNS = ("user_id", "item_ids", "kinds", "event_ts")
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Several people's histories without padding.
+
+    Person `p` owns entries `offsets[p]:offsets[p + 1]` of `items`, `kinds` and `times`, oldest first.
+    """
+
+    user_ids: pa.Array
+    items: np.ndarray  #: int64 item index, never 0
+    kinds: np.ndarray  #: int64 `Kind.code`
+    times: np.ndarray  #: int64 seconds since 1970-01-01 UTC
+    offsets: np.ndarray  #: int64, one more than people
+    num_unknown: int  #: entries that were dropped because the vocabulary lacks the item
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.offsets)
+
+    def take(self, people: np.ndarray) -> Histories:
+        """These people only, in this order."""
+        return self._slice(self.user_ids.take(pa.array(people)), self.offsets[people], self.lengths[people])
+
+    def latest(self, max_length: int, *, skip: np.ndarray | int = 0) -> Histories:
+        """The latest `max_length` entries of each person, after leaving out the `skip` newest."""
+        kept = np.maximum(self.lengths - skip, 0)
+        lengths = np.minimum(kept, max_length)
+        return self._slice(self.user_ids, self.offsets[:-1] + kept - lengths, lengths)
+
+    def batch(self, max_length: int) -> Batch:
+        """The latest `max_length` entries of each, padded to the longest; at least one column wide."""
+        latest = self.latest(max_length)
+        lengths = latest.lengths
+        width = max(int(lengths.max(initial=0)), 1)
+        mask = np.arange(width) < lengths[:, None]
+        padded = []
+        for flat in (latest.items, latest.kinds, latest.times):
+            grid = np.zeros(mask.shape, np.int64)
+            grid[mask] = flat  # row-major, the order of the flat arrays
+            padded.append(torch.from_numpy(grid))
+        return Batch(padded[0], padded[1], padded[2], torch.from_numpy(lengths))
+
+    def _slice(self, user_ids: pa.Array, starts: np.ndarray, lengths: np.ndarray) -> Histories:
+        offsets = _offsets(lengths)
+        entries = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return Histories(
+            user_ids, self.items[entries], self.kinds[entries], self.times[entries], offsets, self.num_unknown
+        )
+
+
+def read_histories(
+    files: Sequence[str | Path], vocabulary: Vocabulary, *, max_length: int, rows_per_batch: int
+) -> Iterator[Histories]:
+    """Stream `sequences` or `holdout` files: each row exactly once, in file order.
+
+    Memory is bounded by `rows_per_batch` rows beside the Parquet reader's own row group. Items
+    that the vocabulary lacks are dropped first, then the latest `max_length` are kept.
+
+    Raises:
+        BadInput: a file that is no Parquet file or lacks one of `COLUMNS`.
+    """
+    for file in files:
+        with open_parquet(file) as parquet:
+            for rows in parquet.iter_batches(batch_size=rows_per_batch, columns=list(COLUMNS)):
+                yield histories_from_arrow(rows, vocabulary, max_length=max_length)
+
+
+def open_parquet(file: str | Path) -> pq.ParquetFile:
+    try:
+        parquet = pq.ParquetFile(file)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise BadInput(f"cannot read {file} as Parquet: {error}", f"ls -l {file}") from error
+    missing = set(COLUMNS) - set(parquet.schema_arrow.names)
+    if missing:
+        names = ", ".join(sorted(missing))
+        raise BadInput(f"{file} lacks the columns {names}", "run the job sequences for this day again")
+    return parquet
+
+
+def histories_from_arrow(rows: pa.RecordBatch | pa.Table, vocabulary: Vocabulary, *, max_length: int) -> Histories:
+    """Encode rows with `COLUMNS`; unknown items go, the latest `max_length` stay."""
+    item_ids = _column(rows, "item_ids")
+    items = vocabulary.encode(item_ids.flatten())
+    known = items > 0
+    all_offsets = _offsets(np.asarray(pc.fill_null(pc.list_value_length(item_ids), 0)))
+    offsets = _offsets(known)[all_offsets]  # how many known entries precede each boundary
+    kinds, times = (np.asarray(_column(rows, name).flatten())[known].astype(np.int64) for name in COLUMNS[2:])
+    histories = Histories(_column(rows, "user_id"), items[known], kinds, times, offsets, int((~known).sum()))
+    return histories.latest(max_length)
+
+
+def _column(rows: pa.RecordBatch | pa.Table, name: str) -> pa.Array:
+    column = rows.column(name)
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _offsets(lengths: np.ndarray) -> np.ndarray:
+    """0, then the running sum as int64."""
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])

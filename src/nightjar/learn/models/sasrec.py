@@ -1,0 +1,108 @@
+"""SASRec: self-attention over the latest items (Kang & McAuley 2018, https://arxiv.org/abs/1808.09781).
+
+As in the paper: learned positions, causal attention, output tied to the item table. Otherwise:
+normalisation before each part and once at the end (https://arxiv.org/abs/2002.04745), full softmax
+instead of one negative (https://arxiv.org/abs/2309.07602), GELU.
+
+Legend: B = histories, L = entries, D = width, N = heads, H = width of a head, W = inner width, V = items plus padding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nightjar import settings
+from nightjar.learn.batch import Batch
+from nightjar.learn.models.sequence_model import SequenceModel
+
+
+class SasRec(SequenceModel):
+    def __init__(self, conf: settings.Model, num_items: int) -> None:
+        super().__init__()
+        self.conf = conf
+        self.items = nn.Embedding(num_items + 1, conf.width, padding_idx=0)
+        self.positions = nn.Embedding(conf.max_length, conf.width)
+        self.dropout = nn.Dropout(conf.dropout)
+        self.blocks = nn.ModuleList(Block(conf) for _ in range(conf.num_blocks))
+        self.norm = nn.LayerNorm(conf.width)
+        self.init_weights()
+
+    @torch.no_grad()
+    def init_weights(self) -> None:
+        """All initial values, in one place.
+
+        | weight | value |
+        |---|---|
+        | items, positions | normal, std 1 / width; row 0 of items zero |
+        | matrices of a block | normal, std 1 / sqrt(inputs) |
+        | the two that write to the residual stream | zero: each block starts as the identity |
+        | biases | zero |
+        | norms | weight one, bias zero |
+
+        States leave the last norm with length sqrt(width), so logits start below about one and the
+        first loss is near ln V.
+        """
+        for table in (self.items, self.positions):
+            nn.init.normal_(table.weight, std=1 / self.conf.width)
+        self.items.weight[0].zero_()
+        for block in self._blocks():
+            for matrix in (block.qkv, block.widen):
+                nn.init.normal_(matrix.weight, std=1 / math.sqrt(matrix.in_features))
+            for layer in (block.attended, block.narrow):
+                nn.init.zeros_(layer.weight)
+            for layer in (block.attended, block.widen, block.narrow):
+                nn.init.zeros_(layer.bias)
+
+    def encode(self, batch: Batch) -> Tensor:
+        length = batch.items_BL.shape[1]
+        assert length <= self.conf.max_length, f"{length} entries, but positions for {self.conf.max_length}"
+        # Positions count from the oldest entry: padding stands behind it and moves nothing.
+        states_BLD = self.items(batch.items_BL) * math.sqrt(self.conf.width) + self.positions.weight[:length]
+        states_BLD = self.dropout(states_BLD)
+        for block in self._blocks():
+            states_BLD = block(states_BLD)
+        normed_BLD: Tensor = self.norm(states_BLD)
+        return normed_BLD
+
+    def item_table(self) -> Tensor:
+        return self.items.weight
+
+    def _blocks(self) -> Iterator[Block]:
+        return cast("Iterator[Block]", iter(self.blocks))
+
+
+class Block(nn.Module):
+    """Attention, then two layers at each position, each added to its input."""
+
+    def __init__(self, conf: settings.Model) -> None:
+        super().__init__()
+        self.num_heads, self.dropout_share = conf.num_heads, conf.dropout
+        self.attention_norm = nn.LayerNorm(conf.width)
+        # No bias: on keys it would do nothing, softmax being blind to what all scores have in common.
+        self.qkv = nn.Linear(conf.width, 3 * conf.width, bias=False)
+        self.attended = nn.Linear(conf.width, conf.width)
+        self.feed_norm = nn.LayerNorm(conf.width)
+        self.widen = nn.Linear(conf.width, 4 * conf.width)
+        self.narrow = nn.Linear(4 * conf.width, conf.width)
+        self.dropout = nn.Dropout(conf.dropout)
+
+    def forward(self, states_BLD: Tensor) -> Tensor:
+        states_BLD = states_BLD + self.dropout(self.attend(self.attention_norm(states_BLD)))
+        wide_BLW = self.dropout(F.gelu(self.widen(self.feed_norm(states_BLD))))
+        added_BLD: Tensor = states_BLD + self.dropout(self.narrow(wide_BLW))
+        return added_BLD
+
+    def attend(self, states_BLD: Tensor) -> Tensor:
+        """Causal attention. Padding stands on the right, so no real entry ever looks at it."""
+        qkv_BLND = self.qkv(states_BLD).unflatten(-1, (3 * self.num_heads, -1))
+        q_BNLH, k_BNLH, v_BNLH = qkv_BLND.transpose(1, 2).chunk(3, dim=1)
+        dropout = self.dropout_share if self.training else 0.0
+        mixed_BNLH = F.scaled_dot_product_attention(q_BNLH, k_BNLH, v_BNLH, dropout_p=dropout, is_causal=True)
+        attended_BLD: Tensor = self.attended(mixed_BNLH.transpose(1, 2).flatten(2))
+        return attended_BLD

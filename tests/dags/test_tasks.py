@@ -1,0 +1,209 @@
+"""When a task is green, red at once, or tried again: real processes, real spark-submit, a real run."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+import _tasks
+
+DAY = date(2001, 1, 15)
+
+#: a job of a few lines that ends as the environment variable FAKE_<JOB> says
+FAKE = """
+import json, os, sys
+from pathlib import Path
+job = Path(sys.argv[0]).stem
+flags = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+partition = next(value for value in flags.values() if "/dt=" in value)
+shop, _, day = partition.split("/")
+wanted = os.environ.get("FAKE_" + job.upper(), "done")
+path = Path(os.environ["NIGHTJAR_HOME"], "runs", shop, day.removeprefix("dt="), job + ".json")
+said = {"job": job, "run_id": flags["--run"], "status": "done", "failure": None, "counts": {}}
+if wanted in ("bad_data", "environment"):
+    said |= {"status": "failed", "failure": wanted, "error": f"{job}: failed expectation row_count\\n  next: look"}
+if wanted == "other_run":
+    said["run_id"] = "another"
+if wanted not in ("silent", "crash", "killed"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(said))
+if wanted == "killed":
+    os.kill(os.getpid(), 9)
+sys.exit({"bad_data": 1, "environment": 2, "crash": 1}.get(wanted, 0))
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[[str], Path]:
+    def write(job: str) -> Path:
+        path = tmp_path / f"{job}.py"
+        path.write_text(FAKE)
+        return path
+
+    return write
+
+
+def context(dag: Any, **params: Any) -> dict[str, Any]:
+    run = SimpleNamespace(logical_date=None, run_after=datetime(2001, 1, 16, 2, tzinfo=UTC), run_id="by:hand")
+    return {"params": {**dag.params.dump(), "day": DAY.isoformat(), **params}, "dag_run": run}
+
+
+def prepared(dag: Any, task_id: str, script: Callable[[str], Path], **params: Any) -> tuple[Any, dict[str, Any]]:
+    """The DAG's own task, rendered, with a fake job in place of ours."""
+    task = dag.get_task(task_id).prepare_for_execution()
+    given = context(dag, **params)
+    task.render_template_fields(given)
+    fake = str(script(task.job))
+    if isinstance(task, _tasks.SparkJob):
+        task.application = fake
+    else:
+        task.argv = [sys.executable, fake, *task.argv[2:]]
+    return task, given
+
+
+def result(job: str) -> Path:
+    return _tasks.HOME / "runs" / "synthetic" / DAY.isoformat() / f"{job}.json"
+
+
+VERDICTS = [
+    ("done", None, ""),
+    ("bad_data", AirflowFailException, "failed expectation row_count"),
+    ("crash", AirflowFailException, "exit code 1 and no result"),
+    ("environment", AirflowException, "failed expectation row_count"),
+    ("silent", AirflowException, "exit code 0 and no result"),
+    ("other_run", AirflowException, "is of run another, not of by_hand"),
+]
+
+
+def verdict(task: Any, given: dict[str, Any]) -> tuple[type[BaseException] | None, str]:
+    try:
+        task.execute(given)
+    except AirflowException as error:
+        return type(error), str(error)
+    return None, ""
+
+
+@pytest.mark.parametrize(("wanted", "kind", "text"), [*VERDICTS, ("killed", AirflowException, "exit code -9")])
+def test_python_job(
+    dag: Any,
+    script: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: str,
+    kind: type[BaseException] | None,
+    text: str,
+) -> None:
+    monkeypatch.setenv("FAKE_TRAIN", wanted)
+    found, said = verdict(*prepared(dag, "train", script))
+    assert found is kind
+    assert text in said
+
+
+@pytest.mark.parametrize(("wanted", "kind", "text"), [VERDICTS[0], VERDICTS[1], VERDICTS[3], VERDICTS[4]])
+def test_spark_job(
+    dag: Any,
+    script: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: str,
+    kind: type[BaseException] | None,
+    text: str,
+) -> None:
+    """Through the jobs' own spark-submit: exit codes come back through the JVM."""
+    monkeypatch.setenv("FAKE_CLEAN", wanted)
+    found, said = verdict(*prepared(dag, "clean", script))
+    assert found is kind
+    assert text in said
+
+
+def test_an_older_result_of_the_same_run_does_not_count(
+    dag: Any, script: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, given = prepared(dag, "train", script)
+    task.execute(given)
+    assert json.loads(result("train").read_text())["status"] == "done"
+    monkeypatch.setenv("FAKE_TRAIN", "silent")
+    with pytest.raises(AirflowException, match="no result"):
+        task.execute(given)
+
+
+def test_kill_ends_the_job_and_its_children(dag: Any, tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import pathlib, subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True)\n"
+        f"pathlib.Path({str(tmp_path / 'child')!r}).write_text(str(child.pid))\n"
+        "time.sleep(600)\n"
+    )
+    task, given = prepared(dag, "train", lambda job: script)
+    caught: list[BaseException] = []
+
+    def execute() -> None:
+        try:
+            task.execute(given)
+        except AirflowException as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=execute)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    child = int((tmp_path / "child").read_text())
+    task.on_kill()
+    thread.join(timeout=30)
+    assert not thread.is_alive()
+    assert caught
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+
+
+def test_landing_wants_the_raw_logs_of_a_real_shop(dag: Any, script: Callable[[str], Path], tmp_path: Path) -> None:
+    def land(**params: Any) -> None:
+        task, given = prepared(dag, "land", script, source="retailrocket", **params)
+        task.execute(given)
+
+    with pytest.raises(AirflowFailException, match="source retailrocket needs raw logs"):
+        land()
+    with pytest.raises(AirflowFailException, match=r"no raw logs at .*nowhere"):
+        land(raw=str(tmp_path / "nowhere"))
+    land(raw=str(tmp_path))
+    assert not result("simulate").exists()
+
+
+def test_a_failed_training_costs_no_night_and_ends_red(
+    dag: Any, database: None, script: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_TRAIN", "bad_data")
+    for task in dag.tasks:
+        if isinstance(task, _tasks.SparkJob):
+            monkeypatch.setattr(task, "application", str(script(task.job)))
+        elif isinstance(task, _tasks.PythonJob):
+            monkeypatch.setattr(task, "argv", [sys.executable, str(script(task.job)), *task.argv[2:]])
+    run = dag.test(run_conf={"day": DAY.isoformat()})
+    states = {instance.task_id: str(instance.state) for instance in run.get_task_instances()}
+    assert states == {
+        "land": "success",
+        "clean": "success",
+        "sessionize": "success",
+        "sequences": "success",
+        "train": "failed",
+        "evaluate": "upstream_failed",
+        "champion": "success",
+        "score": "success",
+        "publish": "success",
+        "report": "success",
+        "verdict": "upstream_failed",
+    }
+    assert str(run.state) == "failed"
+    assert os.environ["NIGHTJAR_HOME"] == str(_tasks.HOME)

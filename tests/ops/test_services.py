@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from jobs.ops import services
+
+from nightjar.contracts import BadInput
+from nightjar.stores.home import Home
+
+#: ignores a polite end, and starts a child in a session of its own, as Airflow's tasks do
+STUBBORN = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+time.sleep(600)
+"""
+
+
+def start(home: Home, script: str) -> services.Running:
+    home.root.mkdir(parents=True)
+    running = services.Running("a-token-of-tests", 8080)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], env={**os.environ, services.TOKEN: running.token}, start_new_session=True
+    )
+    running.processes["scheduler"] = process.pid
+    running.save(home)
+    return running
+
+
+def wait_for(count: int, token: str) -> None:
+    deadline = time.monotonic() + 20
+    while len(list(services.processes_with(token))) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_stop_leaves_nothing_behind(home: Home) -> None:
+    running = start(home, STUBBORN)
+    wait_for(2, running.token)
+    assert services.Running.load(home) == running
+    services.stop(home, running, patience_seconds=2)
+    assert list(services.processes_with(running.token)) == []
+    assert services.Running.load(home) is None
+
+
+def test_a_register_of_dead_processes_means_that_nothing_runs(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    running = start(home, "")
+    os.waitpid(running.processes["scheduler"], 0)
+    assert services.Running.load(home) is None
+    services.down(home)
+    assert capsys.readouterr().out == "nothing is running\n"
+
+
+def test_a_dead_component_is_named_with_the_end_of_its_log(home: Home) -> None:
+    running = start(home, "import time; time.sleep(600)")
+    folder = home.root / "logs" / "services"
+    folder.mkdir(parents=True)
+    (folder / "scheduler.log").write_text("line one\ndatabase is locked\n")
+    services.check_alive(home, running)
+    os.kill(running.processes["scheduler"], signal.SIGKILL)
+    os.waitpid(running.processes["scheduler"], 0)
+    with pytest.raises(BadInput, match=r"scheduler has stopped; the end of its log:\n  line one\n  database is locked"):
+        services.check_alive(home, running)
+
+
+def test_secrets_are_made_once_and_are_the_owners_only(home: Home) -> None:
+    first = services.secret(home, "airflow_fernet_key")
+    assert services.secret(home, "airflow_fernet_key") == first
+    assert services.secret(home, "airflow_jwt_secret") != first
+    path = services.password_file(home)
+    password = json.loads(path.read_text())["admin"]
+    assert len(password) >= 20
+    assert {stat_mode(file) for file in home.secrets.iterdir()} == {0o600}
+    assert stat_mode(home.secrets) == 0o700
+
+
+def stat_mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_airflow_listens_to_this_machine_only(home: Home) -> None:
+    variables = services.airflow_variables(home, 8181)
+    assert variables["AIRFLOW__API__HOST"] == "127.0.0.1"
+    assert variables["AIRFLOW__API__BASE_URL"] == "http://127.0.0.1:8181"
+    assert variables["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:8181/execution/"
+    assert variables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == f"sqlite:///{home.root}/airflow/airflow.db"
+    assert variables["AIRFLOW__CORE__LOAD_EXAMPLES"] == "False"
