@@ -232,8 +232,11 @@ def spark_job(verb: str, *, table: str, raw: bool = False, **operator: Any) -> S
         application_args=_arguments(table, raw),
         conn_id="spark_nightjar",
         spark_binary=str(ENVIRONMENT / "bin" / "spark-submit"),
-        # The driver's heap must be known before its JVM starts; every other setting is the job's own.
-        conf={"spark.driver.memory": "{{ night(params, dag_run).settings().spark.driver_memory_gib }}g"},
+        # What the driver's JVM must know before it starts; every other setting is the job's own.
+        conf={
+            "spark.driver.memory": "{{ night(params, dag_run).settings().spark.driver_memory_gib }}g",
+            "spark.driver.extraJavaOptions": "{{ night(params, dag_run).settings().spark.java_options }}",
+        },
         env_vars={
             "PYSPARK_PYTHON": str(ENVIRONMENT / "bin" / "python"),
             "PYSPARK_DRIVER_PYTHON": str(ENVIRONMENT / "bin" / "python"),

@@ -81,12 +81,16 @@ def judged_rows(job: Job, raw: DataFrame, days: list[date], key: bytes) -> DataF
 
 
 def touched_days(job: Job, lake: Lake, kept: DataFrame, days: list[date]) -> list[date]:
-    """Days of events that change: those of the new rows, and those where these drops had rows before."""
+    """Days of events that change: those of the new rows, and those where these drops had rows before.
+
+    An event may come again in conflict about its day; the day that holds its other copy changes too.
+    """
     around = range(-job.conf.clean.days_late_allowed, 2)
     near = sorted({day + timedelta(days=shift) for day in days for shift in around})
-    before = lake.read(job.spark(), EVENTS, [EVENTS.at(job.shop, day) for day in near]).where(_landed_on(days))
-    rows = kept.select("dt").union(before.select("dt")).distinct().collect()
-    return sorted({*days, *(row["dt"] for row in rows)})
+    stored = lake.read(job.spark(), EVENTS, [EVENTS.at(job.shop, day) for day in near])
+    again = stored.join(kept.select("event_id"), "event_id", "left_semi")
+    found = kept.select("dt").union(stored.where(_landed_on(days)).select("dt")).union(again.select("dt"))
+    return sorted({*days, *(row["dt"] for row in found.distinct().collect())})
 
 
 def summary(counts: dict[date, clean.Counts], rows: DataFrame) -> dict[str, Any]:

@@ -150,6 +150,7 @@ class Publish(Section):
 class Spark(Section):
     master: str
     driver_memory_gib: Count
+    java_options: str  # of the driver's JVM; it must know them before it starts
     shuffle_partitions: Count
 
 

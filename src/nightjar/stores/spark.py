@@ -49,6 +49,7 @@ def session(application: str, spark: Spark) -> SparkSession:
     builder = builder.config("spark.sql.shuffle.partitions", str(spark.shuffle_partitions))
     if "PYSPARK_GATEWAY_PORT" not in os.environ:  # set by spark-submit
         builder = builder.master(spark.master).config("spark.driver.memory", f"{spark.driver_memory_gib}g")
+        builder = builder.config("spark.driver.extraJavaOptions", spark.java_options)
     try:
         return builder.getOrCreate()
     except PySparkRuntimeError as error:
