@@ -13,9 +13,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from _gate import facts_by_day, gate, trailing_facts
 from pyspark.sql import functions as F
 
+from _gate import facts_by_day, gate, trailing_facts
 from nightjar.contracts import EVENTS, QUARANTINE, BadInput
 from nightjar.prep import clean
 from nightjar.prep.sources import mapped
@@ -39,7 +39,9 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         rows = judged_rows(job, read_raw(job.spark(), job.source, files), days, key).persist()
         read = {row["landed"]: row.asDict() for row in clean.counts_by_drop(rows).collect()}
     if at.day not in read:
-        raise BadInput(f"{args.raw} holds no record of {at.day}", f"make nightly SOURCE={job.shop} DAY=<a day with records>")
+        raise BadInput(
+            f"{args.raw} holds no record of {at.day}", f"make nightly SOURCE={job.shop} DAY=<a day with records>"
+        )
 
     kept = rows.where(clean.is_kept())
     touched = touched_days(job, lake, kept, days)
@@ -111,5 +113,7 @@ def _landed_on(days: list[date]) -> Column:
 
 if __name__ == "__main__":
     parser = arguments(__doc__, events="partition to write: shop/events/dt=DAY")
-    parser.add_argument("--raw", type=Path, required=True, metavar="PATH", help="the file, or the folder of daily drops")
+    parser.add_argument(
+        "--raw", type=Path, required=True, metavar="PATH", help="the file, or the folder of daily drops"
+    )
     run("clean", parser, main)

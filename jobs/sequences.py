@@ -13,9 +13,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from _gate import facts_by_day, gate, trailing_facts
 from pyspark.sql import functions as F
 
+from _gate import facts_by_day, gate, trailing_facts
 from nightjar.contracts import EVENTS, HOLDOUT, ITEMS, SEQUENCES, SESSION_EVENTS, VOCABULARY, Table
 from nightjar.prep import sequences as prep
 from nightjar.prep.items import items_from
@@ -52,7 +52,11 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     for day, staged in histories.items():
         frame, on = staged.frame(job.spark()), at.on(day)
         seen = sequences_facts(
-            frame, trailing_facts(job, lake, on), gate=job.conf.gate, max_events=conf.max_events, instant=end_of(day, job)
+            frame,
+            trailing_facts(job, lake, on),
+            gate=job.conf.gate,
+            max_events=conf.max_events,
+            instant=end_of(day, job),
         )
         if staged.num_rows or day == at.day:  # a shop's first days have no training window yet
             gate(job, lake, SEQUENCES, frame, seen, sequences_suite(job.conf), on)

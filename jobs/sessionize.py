@@ -12,9 +12,9 @@ import argparse
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from _gate import facts_by_day, gate, trailing_facts
 from pyspark.sql import functions as F
 
+from _gate import facts_by_day, gate, trailing_facts
 from nightjar.contracts import EVENTS, SESSION_EVENTS, SESSIONS, Partition
 from nightjar.prep import sessions as prep
 from nightjar.quality.facts import session_events_facts, sessions_facts
@@ -37,7 +37,9 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     # The gate judges the night's day, also when only other days changed.
     stored = stored_around(job, lake, at, sorted({*changed_days, at.day})).persist()
     events = lake.read(job.spark(), EVENTS, [at.on(day) for day in changed_days])
-    added, removed = prep.changed(events.withColumn("user_id", prep.person()), stored, job.source.time_zone, days=changed_days)
+    added, removed = prep.changed(
+        events.withColumn("user_id", prep.person()), stored, job.source.time_zone, days=changed_days
+    )
     fresh, replaced = prep.rebuilt(added.persist(), removed.persist(), stored, job.conf.sessions, job.source.time_zone)
     fresh.persist()
     days = sorted({at.day, *changed_days, *_days(fresh), *_days(replaced)})

@@ -99,9 +99,9 @@ def _reason(item: Recommended) -> str:
 def where_next(home: Home, shop: str, day: date, target: Publish) -> str:
     """The places that a person opens after a night."""
     lines = [
-        "Airflow    make ui",
-        "MLflow     make ui",
-        f"data docs  {home.docs / 'index.html'}",
+        "Airflow    make ui  # prints its address and where the password is",
+        "MLflow     make ui  # the same",
+        f"data docs  {home.docs / shop / 'index.html'}",
         f"report     {home.reports / shop / f'{day.isoformat()}.html'}",
     ]
     if target.target == "duckdb":

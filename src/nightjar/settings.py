@@ -251,12 +251,16 @@ def load_conf(*, files: list[Path] | None = None, source: Source | None = None, 
     for assignment in sets or []:
         key, sign, text = assignment.partition("=")
         if not sign:
-            raise BadInput(f"--set {assignment}: no value", "write --set section.key=value, for example --set train.epochs=3")
+            raise BadInput(
+                f"--set {assignment}: no value", "write --set section.key=value, for example --set train.epochs=3"
+            )
         _put(merged, key.strip(), _toml_value(text), "--set")
     try:
         return Conf.model_validate(merged)
     except ValidationError as error:
-        raise BadInput(_explain(error, "settings"), "correct the key named above; conf/base.toml lists every key") from error
+        raise BadInput(
+            _explain(error, "settings"), "correct the key named above; conf/base.toml lists every key"
+        ) from error
 
 
 def load_source(name_or_path: str) -> Source:

@@ -52,7 +52,9 @@ EVENTS = Table(
     "events",
     "One event that passed every row rule, once.",
     (
-        Column("event_id", "string", "Unique name of the event, from the log or derived from its content.", nullable=False),
+        Column(
+            "event_id", "string", "Unique name of the event, from the log or derived from its content.", nullable=False
+        ),
         Column("event_ts", "timestamp", "When it happened.", "UTC, microseconds", nullable=False),
         Column("received_at", "timestamp", "When the shop's collector received it.", "UTC, microseconds"),
         DT,
@@ -69,7 +71,9 @@ EVENTS = Table(
         Column("campaign", "string", "Campaign or coupon that the event is attributed to."),
         Column("surface", "string", "Where in the shop: home, search, item, cart, e-mail."),
         Column("bot_rule", "string", "Name of the rule that calls the actor a bot; null for people."),
-        Column("attributes", "map<string,string>", "Whatever else the source maps; title, category and brand feed items."),
+        Column(
+            "attributes", "map<string,string>", "Whatever else the source maps; title, category and brand feed items."
+        ),
     ),
     key=("event_id",),
     order=("event_ts", "event_id"),

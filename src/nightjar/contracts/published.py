@@ -11,7 +11,12 @@ RECOMMENDATIONS = Table(
     "recommendations",
     "One recommended item for one person on one surface.",
     (
-        Column("row_key", "string", "shop|dt|surface|user_id|rank: one unique column for tools that want one.", nullable=False),
+        Column(
+            "row_key",
+            "string",
+            "shop|dt|surface|user_id|rank: one unique column for tools that want one.",
+            nullable=False,
+        ),
         _SHOP,
         _DT,
         Column("surface", "string", "Where it is shown.", nullable=False),
@@ -20,7 +25,9 @@ RECOMMENDATIONS = Table(
         Column("item_id", "string", "The shop's item id.", nullable=False),
         Column("score", "double", "Model score; falls with rank, comparable within one person only.", nullable=False),
         Column("strategy", "string", "model, or popular for people without usable history.", nullable=False),
-        Column("reason_code", "string", "because_viewed, because_carted, because_bought or popular_now.", nullable=False),
+        Column(
+            "reason_code", "string", "because_viewed, because_carted, because_bought or popular_now.", nullable=False
+        ),
         Column("evidence_item_id", "string", "The item of the history that speaks most for this one."),
         Column("model_name", "string", "Registered model, or popularity.", nullable=False),
         Column("model_version", "string", "Version of it.", nullable=False),
@@ -72,14 +79,21 @@ PROMOTIONS = Table(
     (
         _SHOP,
         _DT,
-        Column("decision_id", "string", "Unique name of the decision; a re-run of the same decision keeps it.", nullable=False),
+        Column(
+            "decision_id",
+            "string",
+            "Unique name of the decision; a re-run of the same decision keeps it.",
+            nullable=False,
+        ),
         Column("decided_at", "timestamp", "When.", "UTC", nullable=False),
         Column("model_name", "string", "Registered model.", nullable=False),
         Column("candidate_version", "string", "Version under trial; null when none was trained."),
         Column("champion_version", "string", "Champion before the decision; null when there was none."),
         Column("decision", "string", "promoted, kept or none.", nullable=False),
         Column("reason", "string", "The rule's sentence with the numbers.", nullable=False),
-        Column("metrics", "string", "JSON: metrics of candidate, champion and baselines on the same rows.", nullable=False),
+        Column(
+            "metrics", "string", "JSON: metrics of candidate, champion and baselines on the same rows.", nullable=False
+        ),
         Column("rule", "string", "JSON: the rule as configured.", nullable=False),
     ),
     key=("decision_id",),

@@ -74,9 +74,7 @@ def warehouse_ddl(table: Table, dialect: str) -> str:
     lines = [f"  {c.name} {types[c.type]}" + ("" if c.nullable else " NOT NULL") for c in table.columns]
     statements = [f"CREATE TABLE IF NOT EXISTS {table.name} (\n" + ",\n".join(lines) + "\n);"]
     statements.append(f"COMMENT ON TABLE {table.name} IS {_quoted(table.doc)};")
-    statements += [
-        f"COMMENT ON COLUMN {table.name}.{c.name} IS {_quoted(_described(c))};" for c in table.columns
-    ]
+    statements += [f"COMMENT ON COLUMN {table.name}.{c.name} IS {_quoted(_described(c))};" for c in table.columns]
     return "\n".join(statements) + "\n"
 
 

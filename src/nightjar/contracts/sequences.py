@@ -17,11 +17,21 @@ ITEMS = Table(
         Column("category", "string", "Latest category the log gave."),
         Column("brand", "string", "Latest brand the log gave."),
         Column("price", "double", "Latest price of one piece.", "shop's currency"),
-        Column("price_bucket", "int", "Decile of the price among priced items, 1 to 10; 0 without a price.", nullable=False),
+        Column(
+            "price_bucket", "int", "Decile of the price among priced items, 1 to 10; 0 without a price.", nullable=False
+        ),
         Column("first_seen", "timestamp", "First event with the item in the window.", "UTC", nullable=False),
         Column("last_seen", "timestamp", "Last event with the item in the window.", "UTC", nullable=False),
-        Column("num_events", "long", "Events of people (not bots) with the item in the window.", "events", nullable=False),
-        Column("num_recent", "long", "Events in the latest days of `score.popular_days`: what baselines and fallback call popular.", "events", nullable=False),
+        Column(
+            "num_events", "long", "Events of people (not bots) with the item in the window.", "events", nullable=False
+        ),
+        Column(
+            "num_recent",
+            "long",
+            "Events in the latest days of `score.popular_days`: what baselines and fallback call popular.",
+            "events",
+            nullable=False,
+        ),
         Column("num_purchases", "long", "Purchase rows in the window.", "events", nullable=False),
     ),
     key=("item_id",),
@@ -56,7 +66,9 @@ SEQUENCES = Table(
         *_HISTORY,
         Column("platforms", "array<int>", "Platform code of each.", nullable=False),
         Column("session_ordinals", "array<int>", "1 for the oldest session in the row, counting up.", nullable=False),
-        Column("price_buckets", "array<int>", "The item's price bucket as of the same instant; 0 unknown.", nullable=False),
+        Column(
+            "price_buckets", "array<int>", "The item's price bucket as of the same instant; 0 unknown.", nullable=False
+        ),
         Column("num_events", "int", "Length before the cut to the latest events.", "events", nullable=False),
     ),
     key=("user_id",),

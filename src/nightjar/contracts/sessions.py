@@ -5,7 +5,9 @@ from __future__ import annotations
 from nightjar.contracts.events import EVENTS
 from nightjar.contracts.table import Column, Table
 
-_START_DT = Column("dt", "date", "The shop's day on which the session starts; its later events stay with it.", nullable=False)
+_START_DT = Column(
+    "dt", "date", "The shop's day on which the session starts; its later events stay with it.", nullable=False
+)
 _SESSION_ID = Column("session_id", "string", "The event_id of the session's first event.", nullable=False)
 _USER_ID = Column("user_id", "string", "Pseudonym of the person: the login, else the device.", nullable=False)
 

@@ -94,7 +94,9 @@ class Partition:
         # Shop and table names become folders and argv entries: letters, digits and _ only.
         for name in (self.shop, self.table):
             if not _SHOP.fullmatch(name):
-                raise ValueError(f"{name!r} is no name of a shop or table: lower-case letters, digits and _, a letter first")
+                raise ValueError(
+                    f"{name!r} is no name of a shop or table: lower-case letters, digits and _, a letter first"
+                )
 
     @classmethod
     def parse(cls, spec: str) -> Partition:

@@ -52,9 +52,7 @@ def train(
     """
     model.to(group.device).train()
     group.copy_from_first(model.parameters())
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=conf.learning_rate, weight_decay=conf.weight_decay, fused=True
-    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=conf.learning_rate, weight_decay=conf.weight_decay, fused=True)
     checkpoint = resume or Checkpoint(Progress(), {}, {})
     checkpoint.restore(model, optimizer)
     progress, best = checkpoint.progress, checkpoint.best

@@ -53,7 +53,9 @@ def with_reasons(events: DataFrame, clean: Clean, source: Source) -> DataFrame:
     A record that could not be parsed has the one reason `malformed`: its columns are empty, and what
     the other rules would say of them is noise.
     """
-    broken = [F.when(F.coalesce(rule, F.lit(False)), F.lit(reason)) for reason, rule in row_rules(clean, source).items()]
+    broken = [
+        F.when(F.coalesce(rule, F.lit(False)), F.lit(reason)) for reason, rule in row_rules(clean, source).items()
+    ]
     reasons = F.filter(F.array(*broken), lambda reason: reason.isNotNull())
     malformed = F.col(_CORRUPT).isNotNull()
     return events.withColumn("reasons", F.when(malformed, F.array(F.lit("malformed"))).otherwise(reasons))
@@ -137,7 +139,9 @@ def with_bot_rule(events: DataFrame, clean: Clean) -> DataFrame:
     # The day is there for zones whose midnight cuts an hour: its other half is another night's business.
     hour = Window.partitionBy(actor, "dt", F.date_trunc("hour", "event_ts"))
     too_fast = F.count(F.lit(1)).over(hour) > clean.bot_events_per_hour
-    says_so = F.coalesce(F.try_element_at("attributes", F.lit("user_agent")).rlike(clean.bot_agent_pattern), F.lit(False))
+    says_so = F.coalesce(
+        F.try_element_at("attributes", F.lit("user_agent")).rlike(clean.bot_agent_pattern), F.lit(False)
+    )
     return events.withColumn("bot_rule", F.when(says_so, "agent").when(too_fast, "rate"))
 
 
@@ -149,8 +153,6 @@ def counts_by_drop(events: DataFrame) -> DataFrame:
         F.count(bad).alias("num_quarantined"),
         F.count(F.when(F.array_contains("reasons", "kind_unknown"), 1)).alias("unknown_kind_rows"),
     )
-
-
 
 
 def merged(kept: DataFrame, stored: DataFrame) -> DataFrame:
@@ -172,14 +174,20 @@ def counts_of_winners(winners: DataFrame) -> DataFrame:
     A drop also answers for its conflicts with what earlier drops brought, whoever won.
     """
     drop = F.when(F.col("_is_new"), F.col("landed")).otherwise(F.col("_brought"))
-    return winners.where(F.col("_brought").isNotNull()).groupBy(drop.alias("landed")).agg(
-        F.count(F.when(F.col("_is_new"), 1)).alias("num_kept"),
-        F.sum("_num_collapsed").alias("num_collapsed"),
-        F.count(F.when(F.col("_conflict"), 1)).alias("num_conflicts"),
+    return (
+        winners.where(F.col("_brought").isNotNull())
+        .groupBy(drop.alias("landed"))
+        .agg(
+            F.count(F.when(F.col("_is_new"), 1)).alias("num_kept"),
+            F.sum("_num_collapsed").alias("num_collapsed"),
+            F.count(F.when(F.col("_conflict"), 1)).alias("num_conflicts"),
+        )
     )
 
 
-def reconcile(read: dict[date | None, Counts], won: dict[date, Counts], num_written: int, num_quarantined: int) -> dict[date, Counts]:
+def reconcile(
+    read: dict[date | None, Counts], won: dict[date, Counts], num_written: int, num_quarantined: int
+) -> dict[date, Counts]:
     """Counts of each drop, after holding independent counts against each other.
 
     Rows read were counted on the raw frame, rows collapsed where duplicates gave way, kept and
@@ -191,7 +199,8 @@ def reconcile(read: dict[date | None, Counts], won: dict[date, Counts], num_writ
     num_read = sum(drop["num_read"] for drop in read.values())
     num_collapsed = sum(drop["num_collapsed"] for drop in won.values())
     assert num_read == num_written + num_collapsed + num_quarantined, (
-        f"read {num_read} rows, but kept {num_written} + duplicate {num_collapsed} + quarantined {num_quarantined} differ"
+        f"read {num_read} rows, "
+        f"but kept {num_written} + duplicate {num_collapsed} + quarantined {num_quarantined} differ"
     )
     nothing = {"num_kept": 0, "num_conflicts": 0}
     return {

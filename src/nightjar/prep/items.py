@@ -17,9 +17,7 @@ def items_from(events: DataFrame, as_of: date, *, recent_days: int) -> DataFrame
 
     Facts such as title and price are the latest non-null ones in the order (event_ts, event_id).
     """
-    known = events.where(
-        F.col("item_id").isNotNull() & F.col("bot_rule").isNull() & (F.col("dt") <= F.lit(as_of))
-    )
+    known = events.where(F.col("item_id").isNotNull() & F.col("bot_rule").isNull() & (F.col("dt") <= F.lit(as_of)))
     recent = F.col("dt") > F.lit(as_of - timedelta(days=recent_days))
     grouped = known.groupBy("item_id").agg(
         *[_latest(F.try_element_at("attributes", F.lit(name))).alias(name) for name in ("title", "category", "brand")],

@@ -94,9 +94,7 @@ def _ordinal(session_id: Column) -> Column:
 
 def holdout_from(events: DataFrame, *, as_of: date, days: int, kinds: Sequence[Kind]) -> DataFrame:
     """What each person touched in the `days` after the end of `as_of`, in order."""
-    later = events.where(
-        (F.col("event_dt") > F.lit(as_of)) & (F.col("event_dt") <= F.date_add(F.lit(as_of), days))
-    )
+    later = events.where((F.col("event_dt") > F.lit(as_of)) & (F.col("event_dt") <= F.date_add(F.lit(as_of), days)))
     entry = F.struct(
         F.col("event_ts").alias("at"), "event_id", "item_id", _rank_of("kind", [k.value for k in Kind]).alias("kind")
     )

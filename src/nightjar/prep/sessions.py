@@ -97,7 +97,9 @@ def sessions_from(session_events: DataFrame) -> DataFrame:
     def num(kind: Kind) -> Column:
         return F.count(F.when(F.col("kind") == kind.value, 1)).cast("int").alias(f"num_{_PLURAL[kind]}")
 
-    bought = F.when(F.col("kind") == Kind.PURCHASE.value, F.coalesce("price", F.lit(0.0)) * F.coalesce("quantity", F.lit(1)))
+    bought = F.when(
+        F.col("kind") == Kind.PURCHASE.value, F.coalesce("price", F.lit(0.0)) * F.coalesce("quantity", F.lit(1))
+    )
     grouped = session_events.groupBy("session_id", "user_id", "dt").agg(
         F.min("event_ts").alias("start_ts"),
         F.max("event_ts").alias("end_ts"),
@@ -115,7 +117,9 @@ def sessions_from(session_events: DataFrame) -> DataFrame:
 _PLURAL = {Kind.VIEW: "views", Kind.SEARCH: "searches", Kind.CART: "carts", Kind.PURCHASE: "purchases"}
 
 
-def changed(events: DataFrame, stored: DataFrame, time_zone: str, *, days: Sequence[date]) -> tuple[DataFrame, DataFrame]:
+def changed(
+    events: DataFrame, stored: DataFrame, time_zone: str, *, days: Sequence[date]
+) -> tuple[DataFrame, DataFrame]:
     """What the stored sessions do not know yet: (events to add, stored rows that are gone or differ).
 
     An event differs when anything that sessions keep of it does: a drop that was sent again may

@@ -90,9 +90,7 @@ def sessions_facts(
     return _facts_frame(frame, _compared(days, trailing, gate, compare))
 
 
-def session_events_facts(
-    frame: DataFrame, counts: Mapping[str, int], trailing: Trailing, *, gate: Gate
-) -> DataFrame:
+def session_events_facts(frame: DataFrame, counts: Mapping[str, int], trailing: Trailing, *, gate: Gate) -> DataFrame:
     """Facts of session_events.
 
     Args:
@@ -257,7 +255,9 @@ def _recommendation_measures() -> dict[str, Column]:
         "num_users": F.count_distinct("user_id"),
         "num_items_shown": F.count_distinct("item_id"),
         "scores_not_finite": F.count_if(~F.coalesce(finite, F.lit(False))),
-        "fallback_share": F.count_distinct(F.when((F.col("rank") == 1) & (F.col("strategy") == "popular"), F.col("user_id")))
+        "fallback_share": F.count_distinct(
+            F.when((F.col("rank") == 1) & (F.col("strategy") == "popular"), F.col("user_id"))
+        )
         / F.count_distinct("user_id"),
     }
 

@@ -216,9 +216,7 @@ def _spark_type(contract_type: str) -> str:
     return _SPARK_TYPES[contract_type]
 
 
-def _on_column(
-    what: str, column: str, expectation: str, why: str, kwargs: dict[str, list[str]] | None = None
-) -> Rule:
+def _on_column(what: str, column: str, expectation: str, why: str, kwargs: dict[str, list[str]] | None = None) -> Rule:
     return Rule(f"{what}_{column}", "stop", "frame", expectation, {"column": column, **(kwargs or {})}, why)
 
 

@@ -52,10 +52,16 @@ def arguments(doc: str, **partitions: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     for flag, text in partitions.items():
         parser.add_argument(f"--{flag}", type=Partition.parse, required=True, metavar="SHOP/TABLE/dt=DAY", help=text)
-    parser.add_argument("--source", required=True, metavar="NAME", help="a mapping under conf/sources/, or a path to one")
+    parser.add_argument(
+        "--source", required=True, metavar="NAME", help="a mapping under conf/sources/, or a path to one"
+    )
     parser.add_argument("--run", default="manual", metavar="RUN_ID", help="the orchestrator's run (default: manual)")
-    parser.add_argument("--conf", action="append", default=[], type=Path, metavar="FILE", help="TOML over conf/base.toml; repeatable")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, section.key=value; repeatable")
+    parser.add_argument(
+        "--conf", action="append", default=[], type=Path, metavar="FILE", help="TOML over conf/base.toml; repeatable"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, section.key=value; repeatable"
+    )
     return parser
 
 
@@ -122,5 +128,7 @@ def _peak_gib() -> float:
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     status = Path(f"/proc/{os.getppid()}/status")
     if "PYSPARK_GATEWAY_PORT" in os.environ and status.exists():
-        peak = max([peak, *(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))])
+        peak = max(
+            [peak, *(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))]
+        )
     return peak / 2**20

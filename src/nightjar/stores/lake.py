@@ -132,7 +132,9 @@ class Lake:
         spread = rows.hint("rebalance", "_dt") if len(expected) > 1 else rows
         spread.write.partitionBy("_dt").parquet(str(folder))
         found = {day: _files(folder / f"_dt={day.isoformat()}") for day in _days_below(folder)}
-        hashes = _content_hashes(_frame(frame.sparkSession, table, [f for files in found.values() for f in files]), table)
+        hashes = _content_hashes(
+            _frame(frame.sparkSession, table, [f for files in found.values() for f in files]), table
+        )
         return self._staged(table, shop, run_id, folder, {day: [] for day in expected} | found, hashes)
 
     def stage_arrow(self, rows: pa.Table, table: Table, shop: str, run_id: str, *, days: Iterable[date] = ()) -> Staged:
@@ -153,7 +155,9 @@ class Lake:
             hashes[day] = _arrow_hash(part)
         return self._staged(table, shop, run_id, folder, found, hashes)
 
-    def commit(self, staged: Iterable[Staged], *, facts: Mapping[tuple[str, date], dict[str, Any]] | None = None) -> int:
+    def commit(
+        self, staged: Iterable[Staged], *, facts: Mapping[tuple[str, date], dict[str, Any]] | None = None
+    ) -> int:
         """Make staged partitions visible, all of them in one step; returns the snapshot's number.
 
         Args:
@@ -197,7 +201,9 @@ class Lake:
 
     def _forget_old(self, shop: str, current: int, tables: dict[str, dict[str, str]]) -> None:
         """Drop snapshots beyond the kept ones, and the files that only they named."""
-        old = sorted(p for p in (self.root / shop / "_snapshots").glob("[0-9]*.json") if int(p.stem) <= current - KEPT_SNAPSHOTS)
+        old = sorted(
+            p for p in (self.root / shop / "_snapshots").glob("[0-9]*.json") if int(p.stem) <= current - KEPT_SNAPSHOTS
+        )
         if not old:
             return
         kept = {path for number in range(current - KEPT_SNAPSHOTS + 1, current) for path in self._entries(shop, number)}

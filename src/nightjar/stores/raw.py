@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import io
 import re
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 from urllib.parse import unquote
 
 from nightjar.contracts import BadInput
@@ -38,11 +39,15 @@ def find_files(source: Source, raw: Path, days: Iterable[date]) -> dict[date | N
             raise BadInput(f"{raw} holds no file like {source.pattern}", f"ls {raw}")
         return {None: files}
     if not raw.is_dir():
-        raise BadInput(f"{raw} is no folder, but source {source.name} has one drop a day", f"make nightly SOURCE={source.name} RAW={raw.parent}")
+        raise BadInput(
+            f"{raw} is no folder, but source {source.name} has one drop a day",
+            f"make nightly SOURCE={source.name} RAW={raw.parent}",
+        )
     found = {day: sorted(raw.glob(source.pattern.format(day=day.isoformat()))) for day in days}
     if not any(found.values()):
         raise BadInput(
-            f"{raw} holds no drop {source.pattern} for {min(found).isoformat()} to {max(found).isoformat()}", f"ls {raw} | tail"
+            f"{raw} holds no drop {source.pattern} for {min(found).isoformat()} to {max(found).isoformat()}",
+            f"ls {raw} | tail",
         )
     return {day: list(paths) for day, paths in found.items()}
 
@@ -80,7 +85,10 @@ def _read_parquet(spark: SparkSession, source: Source, paths: list[Path]) -> Dat
     frame = spark.read.parquet(*_literal(paths))
     columns = [F.col(name) for name in frame.columns]
     return frame.select(
-        _landed(source).alias("landed"), F.to_json(F.struct(*columns)).alias("raw"), *columns, F.lit(None).cast("string").alias(CORRUPT)
+        _landed(source).alias("landed"),
+        F.to_json(F.struct(*columns)).alias("raw"),
+        *columns,
+        F.lit(None).cast("string").alias(CORRUPT),
     )
 
 
@@ -127,14 +135,17 @@ def _split(line: str, delimiter: str) -> Iterator[list[str]]:
 
 
 def _first_line(path: Path) -> str:
-    opened = gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix == ".gz" else path.open("rt", encoding="utf-8-sig")
-    with _opening(path), opened as file:
-        return file.readline().rstrip("\r\n")
+    with _opening(path), _open(path) as file:
+        return io.TextIOWrapper(file, encoding="utf-8-sig").readline().rstrip("\r\n")
+
+
+def _open(path: Path) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb"))
 
 
 def _check_readable(path: Path) -> None:
     """Open each file and read its first bytes: permission, and gzip names that are no gzip."""
-    with _opening(path), gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+    with _opening(path), _open(path) as file:
         file.read(1)
 
 
@@ -181,7 +192,9 @@ def _bad_input(text: str, mapping: str) -> BadInput | None:
     if "FAILED_READ_FILE" in text:
         found = re.search(r"reading file file:/*(/.+?)\.\s", text)
         name = unquote(found.group(1)) if found else "a raw file"
-        return BadInput(f"cannot read {name} to its end: truncated or damaged", f"gzip -t {name}  # then fetch the drop again")
+        return BadInput(
+            f"cannot read {name} to its end: truncated or damaged", f"gzip -t {name}  # then fetch the drop again"
+        )
     condition = re.search(r"\[([A-Z_.]+)\](?s:.*?)SQLSTATE: 22", text)  # class 22: data exceptions
     if condition:
         # The message quotes the cell, which may be somebody's id: only its kind is told.

@@ -42,7 +42,7 @@ class _Postgres:
 
     def stage(self, name: str, select: str, files: Sequence[str]) -> None:
         # DuckDB reads and casts the Parquet for both warehouses, so that they cannot differ.
-        assert self._lake is not None, "a reader stages nothing"  # noqa: S101
+        assert self._lake is not None, "a reader stages nothing"
         rows = self._lake.sql(select, params={"files": list(files)} if files else None).to_arrow_reader(_BATCH_ROWS)
         with self._connection.cursor() as cursor:
             cursor.adbc_ingest(name, rows, mode="create", temporary=True)
