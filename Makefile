@@ -40,7 +40,8 @@ down: setup  ## stop what make ui started
 	@$(JOBS) -m jobs.ops.services down
 
 test: setup  ## run all tests, each in the environment it belongs to
-	@$(JOBS) -m pytest --ignore=tests/dags; jobs=$$?; $(AIRFLOW) -m pytest tests/dags; airflow=$$?; \
+	@# Two workers, a file each: most tests wait for one JVM at a time.
+	@$(JOBS) -m pytest -n 2 --dist loadfile --durations 15 --ignore=tests/dags; jobs=$$?; $(AIRFLOW) -m pytest tests/dags; airflow=$$?; \
 		[ $$jobs -eq 0 ] && [ $$airflow -eq 0 ]
 
 check: setup  ## format, lint, types, room rule, generated pages; writes nothing

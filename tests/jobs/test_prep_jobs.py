@@ -9,7 +9,7 @@ import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,13 +77,22 @@ max_quarantined_share = 0.5
 "sequences.min_item_events" = 1
 "clean.bot_events_per_hour" = 12
 "sessions.max_events" = 20
+"spark.shuffle_partitions" = 2
 """
 
 Record = dict[str, Any]
 
 
 def record(name: str, at: datetime, **changes: Any) -> Record:
-    base = {"id": name, "at": at.isoformat(), "got": at.isoformat(), "who": "ann", "what": "looked", "item": "i1", "cost": "2.5"}
+    base = {
+        "id": name,
+        "at": at.isoformat(),
+        "got": at.isoformat(),
+        "who": "ann",
+        "what": "looked",
+        "item": "i1",
+        "cost": "2.5",
+    }
     return base | changes
 
 
@@ -100,15 +109,26 @@ def shop() -> dict[date, list[Record]]:
             at = noon(day, draw.randrange(-11 * 60, 11 * 60, 10))
             what = draw.choice(("looked", "looked", "searched", "bought"))
             item = None if what == "searched" else f"i{draw.randrange(6)}"
-            row = record(f"{day.day}-{number}", at, what=what, item=item, who=f"p{draw.randrange(5)}", cost=draw.choice(("1.5", "9", None)))
+            row = record(
+                f"{day.day}-{number}",
+                at,
+                what=what,
+                item=item,
+                who=f"p{draw.randrange(5)}",
+                cost=draw.choice(("1.5", "9", None)),
+            )
             drop.append(row)
         drop += [record(f"{day.day}-bot{n}", noon(day, n), who="machine") for n in range(10)]
         drop += [{"id": f"{day.day}-bad"}, record(f"{day.day}-fee", noon(day), cost="-1")]
         drop += draw.sample(drop[:60], 3)  # sent twice
     # Late: through midnight to the day before, between two sessions, and the straw that makes a machine.
-    drops[SECOND] += [record("late1", noon(FIRST, 3), who="p1"), *(record(f"15-late-bot{n}", noon(FIRST, 20 + n), who="machine") for n in range(4))]
+    drops[SECOND] += [
+        record("late1", noon(FIRST, 3), who="p1"),
+        *(record(f"15-late-bot{n}", noon(FIRST, 20 + n), who="machine") for n in range(4)),
+    ]
     drops[THIRD] += [record("late2", noon(SECOND, 7), who="p2"), record("late3", noon(FIRST, 11), who="p2")]
-    # The same names again, in conflict: another price, and another day on the far side of midnight (23:00 UTC in Berlin).
+    drops[THIRD] += [record("late4", noon(SECOND, 7), who="guest"), record("late5", noon(FIRST, 11), who="guest")]
+    # The same names again, in conflict: another price, and another day across midnight, which is 23:00 UTC.
     drops[THIRD].append(drops[SECOND][5] | {"cost": "77", "got": noon(THIRD).isoformat()})
     drops[SECOND].append(record("twice", noon(SECOND, 11 * 60 - 1), who="p3"))
     drops[THIRD].append(record("twice", noon(SECOND, 11 * 60 + 1), who="p3", got=noon(SECOND, -60).isoformat()))
@@ -125,18 +145,17 @@ def write(raw: Path, drops: dict[date, list[Record]]) -> None:
 class Jobs:
     """The jobs' own entry points, exit code and manifest included, in the tests' Spark session."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, spark: SparkSession, root: Path) -> None:
+        self.spark = spark
+        self.root = root
         self.home = Home(root / "home")
         self.raw = root / "raw"
         self.source = root / "acme.toml"
-        self.raw.mkdir(parents=True)
+        self.raw.mkdir(parents=True, exist_ok=True)
         self.source.write_text(SOURCE)
 
     def copy(self, root: Path) -> Jobs:
-        shutil.copytree(self.raw.parent, root / "copy")
-        found = object.__new__(Jobs)
-        found.home, found.raw, found.source = Home(root / "copy" / "home"), root / "copy" / "raw", root / "copy" / "acme.toml"
-        return found
+        return Jobs(self.spark, Path(shutil.copytree(self.root, root / "copy")))
 
     @property
     def lake(self) -> Lake:
@@ -154,13 +173,16 @@ class Jobs:
             patch.setattr(sys, "argv", argv)
             with pytest.raises(SystemExit) as done:
                 runpy.run_path(str(JOBS / f"{name}.py"), run_name="__main__")
+        # A job's process would end here.
+        self.spark.catalog.clearCache()
+        self.spark.conf.set("spark.sql.shuffle.partitions", "4")
         manifest = json.loads(self.home.result("acme", day, name).read_text())
         assert (manifest["status"] == "done") == (done.value.code == 0)
         return int(done.value.code or 0), manifest
 
-    def night(self, day: date) -> dict[str, dict[str, Any]]:
+    def night(self, day: date, *names: str) -> dict[str, dict[str, Any]]:
         said = {}
-        for name in ("clean", "sessionize", "sequences"):
+        for name in names or ("clean", "sessionize", "sequences"):
             code, manifest = self.run(name, day)
             assert code == 0, manifest
             said[name] = manifest["counts"]
@@ -168,17 +190,24 @@ class Jobs:
 
     def hashes(self, *tables: Table) -> dict[str, str]:
         found = {table.name: self.lake.days("acme", table.name) for table in tables}
-        return {f"{name}/{day}": self.lake.entry(EVENTS.at("acme", day).of(t)).content_hash for t in tables for name in (t.name,) for day in found[name]}
+        return {
+            f"{name}/{day}": self.lake.entry(EVENTS.at("acme", day).of(t)).content_hash
+            for t in tables
+            for name in (t.name,)
+            for day in found[name]
+        }
 
     def rows(self, table: Table, day: date) -> list[dict[str, Any]]:
         files = [pq.ParquetFile(file).read() for file in self.lake.files(table.at("acme", day))]
-        return pa.concat_tables(files).sort_by([(name, "ascending") for name in table.order]).to_pylist() if files else []
+        return (
+            pa.concat_tables(files).sort_by([(name, "ascending") for name in table.order]).to_pylist() if files else []
+        )
 
 
 @pytest.fixture(scope="module")
 def three_nights(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Jobs:
     """The shop after three nights; tests that change it take a copy."""
-    jobs = Jobs(tmp_path_factory.mktemp("nights"))
+    jobs = Jobs(spark, tmp_path_factory.mktemp("nights"))
     drops = shop()
     for day, rows in drops.items():
         write(jobs.raw, {day: rows})
@@ -188,12 +217,12 @@ def three_nights(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def jobs(spark: SparkSession, tmp_path: Path) -> Jobs:
-    return Jobs(tmp_path)
+    return Jobs(spark, tmp_path)
 
 
 @pytest.fixture
-def change(three_nights: Jobs, tmp_path: Path) -> Iterator[Jobs]:
-    yield three_nights.copy(tmp_path)
+def change(three_nights: Jobs, tmp_path: Path) -> Jobs:
+    return three_nights.copy(tmp_path)
 
 
 PREPARED = (EVENTS, SESSIONS, SESSION_EVENTS)
@@ -206,9 +235,30 @@ def test_three_nights_equal_one_run_over_three_days(three_nights: Jobs, jobs: Jo
     for table in PREPARED:
         for day in (FIRST, SECOND, THIRD):
             assert three_nights.rows(table, day) == jobs.rows(table, day), f"{table.name} of {day}"
-    assert three_nights.hashes(*PREPARED) == jobs.hashes(*PREPARED)
-    for table, day in ((ITEMS, THIRD), (SEQUENCES, THIRD), (ITEMS, SECOND), (SEQUENCES, SECOND), (VOCABULARY, SECOND), (HOLDOUT, SECOND)):
+            at = table.at("acme", day)
+            assert three_nights.lake.entry(at).content_hash == jobs.lake.entry(at).content_hash
+    for table, day in (
+        (ITEMS, THIRD),
+        (SEQUENCES, THIRD),
+        (ITEMS, SECOND),
+        (SEQUENCES, SECOND),
+        (VOCABULARY, SECOND),
+        (HOLDOUT, SECOND),
+    ):
         assert three_nights.rows(table, day) == jobs.rows(table, day), f"{table.name} of {day}"
+
+
+def test_one_name_on_both_sides_of_midnight_is_one_event(jobs: Jobs) -> None:
+    """The second drop sends an event again, in conflict about its day; nothing else of it is late."""
+    midnight = noon(FIRST, 11 * 60)  # in Berlin
+    write(jobs.raw, {FIRST: [record("a", noon(FIRST)), record("twice", midnight - timedelta(minutes=1))]})
+    jobs.night(FIRST, "clean", "sessionize")
+    again = record("twice", midnight + timedelta(minutes=1))
+    write(jobs.raw, {SECOND: [record("b", noon(SECOND)), again]})
+    said = jobs.night(SECOND, "clean", "sessionize")
+    found = {day: [row["event_id"] for row in jobs.rows(EVENTS, day)] for day in (FIRST, SECOND)}
+    assert found == {FIRST: ["a", "twice"], SECOND: ["b"]}
+    assert (said["clean"]["rows_conflict"], said["clean"]["rows_duplicate"]) == (1, 1)
 
 
 def test_counts_add_up_and_the_log_is_what_was_sent(three_nights: Jobs) -> None:
@@ -222,9 +272,15 @@ def test_counts_add_up_and_the_log_is_what_was_sent(three_nights: Jobs) -> None:
     rows = [row for day in (FIRST, SECOND, THIRD) for row in three_nights.rows(EVENTS, day)]
     names = {row["id"] for drop in drops.values() for row in drop if not row["id"].endswith(("-bad", "-fee"))}
     assert sorted(row["event_id"] for row in rows) == sorted(names)
-    in_sessions = [row["event_id"] for day in three_nights.lake.days("acme", "session_events") for row in three_nights.rows(SESSION_EVENTS, day)]
+    in_sessions = [
+        row["event_id"]
+        for day in three_nights.lake.days("acme", "session_events")
+        for row in three_nights.rows(SESSION_EVENTS, day)
+    ]
     assert sorted(in_sessions) == sorted(names)
-    assert {row["user_id"] for row in rows if row["bot_rule"]} == {row["user_id"] for row in rows if row["event_id"] == "15-bot1"}
+    assert {row["user_id"] for row in rows if row["bot_rule"]} == {
+        row["user_id"] for row in rows if row["event_id"] == "15-bot1"
+    }
     assert not {"ann", "p1", "machine"} & {row["user_id"] for row in rows}
 
 
@@ -234,46 +290,49 @@ def test_a_night_run_again_changes_no_content(change: Jobs) -> None:
     said = change.night(THIRD)
     assert change.hashes(*tables) == before
     assert said["sessionize"]["days_rebuilt"] == 0
-    assert said["clean"]["rows_out"] == json.loads(change.home.result("acme", THIRD, "clean").read_text())["counts"]["rows_out"] > 60
+    assert (
+        said["clean"]["rows_out"]
+        == json.loads(change.home.result("acme", THIRD, "clean").read_text())["counts"]["rows_out"]
+        > 60
+    )
 
 
 def test_a_drop_sent_again_changes_what_it_corrects_and_no_more(change: Jobs) -> None:
-    """An event that only a past day gains, and one price; the night's own day does not change at all."""
+    """One event fewer, one more and one price, all of past days and of somebody who was not there tonight."""
     drops = shop()
     before = change.hashes(*PREPARED)
-    corrected = [row for row in drops[THIRD] if row["id"] != "late2"]
-    corrected = [row | {"cost": "8"} if row["id"] == "late3" else row for row in corrected]
-    write(change.raw, {THIRD: [*corrected, record("later", noon(SECOND, 8), who="p4")]})
+    corrected = [row for row in drops[THIRD] if row["id"] != "late4"]
+    corrected = [row | {"cost": "8"} if row["id"] == "late5" else row for row in corrected]
+    write(change.raw, {THIRD: [*corrected, record("later", noon(SECOND, 8), who="guest")]})
     code, manifest = change.run("clean", THIRD)
     assert code == 0, manifest
     code, manifest = change.run("sessionize", THIRD)
     assert code == 0, manifest
     after = change.hashes(*PREPARED)
-    assert {name for name in after if after[name] != before[name]} == {f"{t.name}/{day}" for t in PREPARED for day in (FIRST, SECOND)} - (
+    assert {name for name in after if after[name] != before[name]} == {
+        f"{t.name}/{day}" for t in PREPARED for day in (FIRST, SECOND)
+    } - (
         {f"sessions/{FIRST}"}  # the corrected price is a view's: it belongs to no sum
     )
     kept = {row["event_id"]: row for row in change.rows(SESSION_EVENTS, FIRST) + change.rows(SESSION_EVENTS, SECOND)}
-    assert "late2" not in kept
-    assert kept["late3"]["price"] == 8.0
+    assert "late4" not in kept
+    assert kept["late5"]["price"] == 8.0
     assert kept["later"]["landed"] == THIRD
     assert (manifest["counts"]["rows_in"], manifest["counts"]["events_removed"]) == (2, 2)
 
 
-@pytest.mark.parametrize("poison", ["no actor", "new kind"])
-def test_a_poisoned_night_changes_nothing_and_names_the_expectation(change: Jobs, poison: str) -> None:
+def test_a_poisoned_night_changes_nothing_and_names_the_expectation(change: Jobs) -> None:
     fourth = THIRD + timedelta(days=1)
     rows = [record(f"18-{n}", noon(fourth, n), who=f"p{n % 5}") for n in range(40)]
-    for row in rows[:10]:
-        row |= {"who": None} if poison == "no actor" else {"what": "danced"}
-    write(change.raw, {fourth: rows})
     before, days = change.hashes(*PREPARED), change.lake.days("acme", "events")
-    code, manifest = change.run("clean", fourth, "--set", "gate.max_quarantined_share=0.2")
-    assert (code, manifest["failure"]) == (1, "bad_data")
-    expectation = "quarantined_share" if poison == "no actor" else "unknown_kind_rows"
-    assert f"gate stopped acme/events/dt={fourth}" in manifest["error"]
-    assert expectation in manifest["error"]
-    assert "\n  next: " in manifest["error"]
-    assert (change.hashes(*PREPARED), change.lake.days("acme", "events")) == (before, days)
+    for poison, expectation in (({"who": None}, "quarantined_share"), ({"what": "danced"}, "unknown_kind_rows")):
+        write(change.raw, {fourth: [*(row | poison for row in rows[:10]), *rows[10:]]})
+        code, manifest = change.run("clean", fourth, "--set", "gate.max_quarantined_share=0.2")
+        assert (code, manifest["failure"]) == (1, "bad_data")
+        assert f"gate stopped acme/events/dt={fourth}" in manifest["error"]
+        assert expectation in manifest["error"]
+        assert "\n  next: " in manifest["error"]
+        assert (change.hashes(*PREPARED), change.lake.days("acme", "events")) == (before, days)
     # Mended, the same night passes.
     write(change.raw, {fourth: rows[10:]})
     assert change.run("clean", fourth)[0] == 0
@@ -294,7 +353,11 @@ def test_days_that_hold_nothing_are_bad_data(jobs: Jobs) -> None:
     write(jobs.raw, {FIRST: [record("a", noon(FIRST))]})
     (jobs.raw / f"{SECOND}.jsonl").write_text("")
     (jobs.raw / f"{THIRD}.jsonl").write_text("{broken\n")
-    for day, words in ((SECOND, f"holds no record of {SECOND}"), (THIRD + timedelta(days=4), "holds no drop"), (THIRD, "quarantined_share|num_rows")):
+    for day, words in (
+        (SECOND, f"holds no record of {SECOND}"),
+        (THIRD + timedelta(days=4), "holds no drop"),
+        (THIRD, "quarantined_share|num_rows"),
+    ):
         code, manifest = jobs.run("clean", day)
         assert (code, manifest["failure"]) == (1, "bad_data"), manifest
         assert any(word in manifest["error"] for word in words.split("|")), manifest["error"]
@@ -309,7 +372,9 @@ def test_days_that_hold_nothing_are_bad_data(jobs: Jobs) -> None:
 
 def process(name: str, *argv: str, home: Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"NIGHTJAR_HOME": str(home), "PYTHONPATH": str(repository() / "src"), "COLUMNS": "100"}
-    return subprocess.run([sys.executable, str(JOBS / f"{name}.py"), *argv], env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, str(JOBS / f"{name}.py"), *argv], env=environment, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.parametrize("name", ["clean", "sessionize", "sequences"])
@@ -326,7 +391,15 @@ def test_what_a_command_line_gets_wrong(tmp_path: Path) -> None:
     cases = {
         "no source mapping": ["--source", "nowhere", *partition, "--raw", str(tmp_path)],
         "no such file or folder": ["--source", str(source), *partition, "--raw", str(tmp_path / "absent")],
-        "unknown key train.epoch": ["--source", str(source), *partition, "--raw", str(tmp_path), "--set", "train.epoch=3"],
+        "unknown key train.epoch": [
+            "--source",
+            str(source),
+            *partition,
+            "--raw",
+            str(tmp_path),
+            "--set",
+            "train.epoch=3",
+        ],
         "is not of source synthetic": ["--source", "synthetic", *partition, "--raw", str(tmp_path)],
     }
     for words, argv in cases.items():

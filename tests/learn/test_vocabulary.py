@@ -38,7 +38,7 @@ def test_digest_is_of_the_items_in_order() -> None:
 
 
 def test_save_and_load(tmp_path: Path) -> None:
-    strange = Vocabulary(("größe 38", "日本", "a\"b\\c", ""))
+    strange = Vocabulary(("größe 38", "日本", 'a"b\\c', ""))
     strange.save(tmp_path / "vocabulary.json")
     assert Vocabulary.load(tmp_path / "vocabulary.json") == strange
 

@@ -33,7 +33,10 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path, monkey
 
 def test_only_one_creates(tmp_path: Path) -> None:
     path, won = tmp_path / "n.json", []
-    threads = [threading.Thread(target=lambda n=n: won.append(n) if create_exclusively(path, b"%d" % n) else None) for n in range(8)]
+    threads = [
+        threading.Thread(target=lambda n=n: won.append(n) if create_exclusively(path, b"%d" % n) else None)
+        for n in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -69,6 +72,9 @@ def test_a_wrong_key_is_refused_without_being_told(home: Home, monkeypatch: pyte
 
 def test_home_is_the_environments_or_the_checkouts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NIGHTJAR_HOME", str(tmp_path))
-    assert Home.from_environment().result("acme", date(2001, 1, 15), "clean") == tmp_path / "runs" / "acme" / "2001-01-15" / "clean.json"
+    assert (
+        Home.from_environment().result("acme", date(2001, 1, 15), "clean")
+        == tmp_path / "runs" / "acme" / "2001-01-15" / "clean.json"
+    )
     monkeypatch.setenv("NIGHTJAR_HOME", "")
     assert Home.from_environment().root.name == ".nightjar"

@@ -95,7 +95,7 @@ COMMENT ON COLUMN items.price_bucket IS 'Decile of the price among priced items,
 COMMENT ON COLUMN items.first_seen IS 'First event with the item in the window. (UTC)';
 COMMENT ON COLUMN items.last_seen IS 'Last event with the item in the window. (UTC)';
 COMMENT ON COLUMN items.num_events IS 'Events of people (not bots) with the item in the window. (events)';
-COMMENT ON COLUMN items.num_recent IS 'Events in the last 7 days: the popularity that baselines and fallback use. (events)';
+COMMENT ON COLUMN items.num_recent IS 'Events in the latest days of `score.popular_days`: what baselines and fallback call popular. (events)';
 COMMENT ON COLUMN items.num_purchases IS 'Purchase rows in the window. (events)';
 
 CREATE TABLE IF NOT EXISTS vocabulary (
