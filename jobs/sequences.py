@@ -32,14 +32,22 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     lake, at, conf = Lake(job.home.lake), args.sequences, job.conf.sequences
     lake.entry(at.of(SESSION_EVENTS))  # the night's own sessions must exist
     trained = at.day - timedelta(days=conf.holdout_days)
-    visits = prep.people(window(job, lake, SESSION_EVENTS, at.day)).withColumn("event_dt", shop_day(job)).persist()
-    log = window(job, lake, EVENTS, at.day).persist()
+    days = [trained + timedelta(days=shift) for shift in range(1 - conf.history_days, conf.holdout_days + 1)]
+    visits = prep.people(read(job, lake, SESSION_EVENTS, days)).withColumn("event_dt", shop_day(job)).persist()
+    log = read(job, lake, EVENTS, days).persist()
 
     items, histories = {}, {}
     for day in (trained, at.day):
-        items[day] = stage(job, lake, items_from(log, day, recent_days=job.conf.score.popular_days), ITEMS, day)
+        # Each instant looks back equally far: the night that trains on a day finds what that day's own night found.
+        since = F.lit(day - timedelta(days=conf.history_days))
+        known = log.where(F.col("dt") > since)
+        items[day] = stage(job, lake, items_from(known, day, recent_days=job.conf.score.popular_days), ITEMS, day)
         rows = prep.sequences_from(
-            visits, items[day].frame(job.spark()), as_of=day, kinds=conf.kinds, max_events=conf.max_events
+            visits.where(F.col("event_dt") > since),
+            items[day].frame(job.spark()),
+            as_of=day,
+            kinds=conf.kinds,
+            max_events=conf.max_events,
         )
         histories[day] = stage(job, lake, rows, SEQUENCES, day)
     past = histories[trained].frame(job.spark())
@@ -73,9 +81,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     }
 
 
-def window(job: Job, lake: Lake, table: Table, last: date) -> DataFrame:
-    first = last - timedelta(days=job.conf.sequences.history_days - 1)
-    days = [day for day in lake.days(job.shop, table.name) if first <= day <= last]
+def read(job: Job, lake: Lake, table: Table, days: list[date]) -> DataFrame:
     return lake.read(job.spark(), table, [table.at(job.shop, day) for day in days])
 
 

@@ -66,7 +66,7 @@ def arrow_schema(table: Table) -> pa.Schema:
 
 
 def warehouse_ddl(table: Table, dialect: str) -> str:
-    """`CREATE TABLE IF NOT EXISTS` with keys and comments, for `duckdb` or `postgres`.
+    """`CREATE TABLE IF NOT EXISTS` with comments, for `duckdb` or `postgres`.
 
     Only flat columns: BI tools filter neither arrays nor maps.
     """

@@ -51,7 +51,7 @@ def arguments(doc: str, **partitions: str) -> argparse.ArgumentParser:
     """A parser with one required partition flag per keyword (flag -> help) and the common flags."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     for flag, text in partitions.items():
-        parser.add_argument(f"--{flag}", type=Partition.parse, required=True, metavar="SHOP/TABLE/dt=DAY", help=text)
+        parser.add_argument(f"--{flag}", type=_partition, required=True, metavar="SHOP/TABLE/dt=DAY", help=text)
     parser.add_argument(
         "--source", required=True, metavar="NAME", help="a mapping under conf/sources/, or a path to one"
     )
@@ -65,6 +65,13 @@ def arguments(doc: str, **partitions: str) -> argparse.ArgumentParser:
     return parser
 
 
+def _partition(spec: str) -> Partition:
+    try:
+        return Partition.parse(spec)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def run(name: str, parser: argparse.ArgumentParser, main: Main) -> NoReturn:
     """Run a job's `main` and exit: 0 done, 1 bad data (a retry is useless), 2 environment (a retry may help).
 
@@ -74,7 +81,10 @@ def run(name: str, parser: argparse.ArgumentParser, main: Main) -> NoReturn:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     log = logging.getLogger(f"nightjar.{name}")
     log.setLevel(logging.INFO)
-    args = parser.parse_args()
+    try:
+        args = parser.parse_args()
+    except SystemExit as end:  # argparse's own code for bad usage is 2, which here would ask for a retry
+        sys.exit(BAD_DATA if end.code else DONE)
     home = Home.from_environment()
     partition = next(value for value in vars(args).values() if isinstance(value, Partition))
     result = home.result(partition.shop, partition.day, name)

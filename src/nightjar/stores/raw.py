@@ -43,7 +43,7 @@ def find_files(source: Source, raw: Path, days: Iterable[date]) -> dict[date | N
             f"{raw} is no folder, but source {source.name} has one drop a day",
             f"make nightly SOURCE={source.name} RAW={raw.parent}",
         )
-    found = {day: sorted(raw.glob(source.pattern.format(day=day.isoformat()))) for day in days}
+    found = {day: sorted(raw.glob(source.pattern.replace("{day}", day.isoformat()))) for day in days}
     if not any(found.values()):
         raise BadInput(
             f"{raw} holds no drop {source.pattern} for {min(found).isoformat()} to {max(found).isoformat()}",
@@ -115,14 +115,17 @@ def _parse_csv(lines: DataFrame, source: Source, paths: list[Path]) -> DataFrame
 
 
 def _common_header(source: Source, paths: list[Path]) -> str:
-    headers = {path: _first_line(path) for path in paths}
-    header = headers[paths[0]]
+    # A shop that was closed may send an empty file.
+    headers = {path: line for path in paths if (line := _first_line(path))}
+    if not headers:
+        raise BadInput(f"{paths[0].name} is empty, and so is every other drop", f"ls -l {paths[0].parent}")
+    first, header = next(iter(headers.items()))
     for path, other in headers.items():
         if other != header:
-            raise BadInput(f"{path.name} begins with another header than {paths[0].name}", f"zcat -f {path} | head -1")
+            raise BadInput(f"{path.name} begins with another header than {first.name}", f"zcat -f {path} | head -1")
     if source.delimiter not in header:
         raise BadInput(
-            f"{paths[0].name}: no delimiter {source.delimiter!r} in its header {header[:200]!r}",
+            f"{first.name}: no delimiter {source.delimiter!r} in its header {header[:200]!r}",
             f"set delimiter in conf/sources/{source.name}.toml",
         )
     return header
