@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
     from nightjar.stores.home import Home
 
+# A main module without a file is to pyspark a doctest run, which it ends; pytest-xdist's workers have none.
+if not hasattr(sys.modules["__main__"], "__file__"):
+    sys.modules["__main__"].__file__ = pytest.__file__
+
 GOLDEN = Path(__file__).parent / "golden"
 
 
