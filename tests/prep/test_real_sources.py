@@ -1,0 +1,91 @@
+"""The two bundled mappings on the logs they are made for, counted against plain Python.
+
+The logs are not ours to ship: set NIGHTJAR_REAL_DATA to a folder that holds them, or keep it at
+../shared/data beside the checkout; without it these tests skip.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from pyspark.sql import functions as F
+
+from nightjar.prep.clean import with_reasons
+from nightjar.prep.sources import mapped
+from nightjar.settings import load_conf, load_source, repository
+from nightjar.stores.raw import find_files, read_raw
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+DATA = Path(os.environ.get("NIGHTJAR_REAL_DATA") or repository().parent / "shared" / "data")
+
+pytestmark = pytest.mark.spark
+
+
+def raw_log(name: str) -> Path:
+    if not (DATA / name).exists():
+        pytest.skip(f"no real log {DATA / name}; set NIGHTJAR_REAL_DATA to the folder that holds it")
+    return DATA / name
+
+
+def judged(spark: SparkSession, source_name: str, raw: Path, days: list[date]) -> DataFrame:
+    source = load_source(source_name)
+    conf = load_conf(source=source)
+    return with_reasons(
+        mapped(read_raw(spark, source, find_files(source, raw, days)), source), conf.clean, source
+    ).persist()
+
+
+def records(path: Path) -> Iterator[dict[str, str]]:
+    with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as file:
+        yield from csv.DictReader(file)
+
+
+def test_retailrocket(spark: SparkSession) -> None:
+    path = raw_log("retailrocket/events.csv.gz")
+    expected = Counter(row["event"] for row in records(path))
+    rows = judged(spark, "retailrocket", path, [])
+    found = {row["kind"]: row["count"] for row in rows.where(F.size("reasons") == 0).groupBy("kind").count().collect()}
+    assert found == {"view": expected["view"], "cart": expected["addtocart"], "purchase": expected["transaction"]}
+    assert sum(found.values()) == sum(expected.values()), "every record of this log is good"
+    first, last = rows.agg(F.min("dt"), F.max("dt")).collect()[0]
+    assert (first, last) == (date(2015, 5, 3), date(2015, 9, 18))
+    assert rows.select("event_id").distinct().count() == sum(expected.values())
+
+
+def test_online_retail(spark: SparkSession) -> None:
+    folder = raw_log("online_retail")
+    days = [date(2011, 11, 29), date(2011, 11, 30)]
+    lines = [row for day in days for row in records(folder / f"{day}.csv.gz")]
+    expected = Counter(reason for row in lines for reason in broken(row))
+    rows = judged(spark, "online_retail", folder, days)
+    reasons = rows.select(F.explode("reasons").alias("reason")).groupBy("reason").count().collect()
+    assert {row["reason"]: row["count"] for row in reasons} == dict(expected)
+    good = [row for row in lines if not broken(row)]
+    kinds = {row["kind"]: row["count"] for row in rows.where(F.size("reasons") == 0).groupBy("kind").count().collect()}
+    cancelled = sum(row["InvoiceNo"].startswith("C") or int(row["Quantity"]) < 0 for row in good)
+    assert kinds.get("return", 0) == cancelled
+    assert kinds["purchase"] == len(good) - cancelled
+    assert rows.where("landed <> dt").count() == 0, "a drop holds its own day in the shop's time zone"
+
+
+def broken(row: dict[str, str]) -> list[str]:
+    """The row rules that a line of this log can break, in words of its own columns."""
+    sold = not row["InvoiceNo"].startswith("C") and int(row["Quantity"]) >= 0
+    rules = {
+        "actor_missing": not row["CustomerID"].strip(),
+        "price_impossible": float(row["UnitPrice"]) < 0,
+        "item_code_is_no_product": not re.match(r"[0-9]{5}", row["StockCode"]),
+        "price_missing": sold and float(row["UnitPrice"]) <= 0,
+    }
+    return [reason for reason, is_broken in rules.items() if is_broken]
