@@ -9,9 +9,8 @@ Safe to run twice: the same champion gives the same rows.
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from pyspark.sql import functions as F
 
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     lake, at, spark = Lake(job.home.lake), args.recommendations, job.spark()
-    end = end_of_day(args, job)
+    end = job.source.end_of(args.recommendations.day)
     task = ScoringTask(Night(at.shop, at.day, end, job.conf.score), lake.entry(at.of(ITEMS)).files, champion(job))
     lake.entry(at.of(SEQUENCES))  # absence is an error, an empty day is not
     people = lake.read(spark, SEQUENCES, [at.of(SEQUENCES)]).persist()
@@ -79,11 +78,6 @@ def suite_for(champion: Champion | None, conf: Conf) -> Suite:
     if champion is None:
         conf = conf.model_copy(update={"gate": conf.gate.model_copy(update={"max_fallback_share": 1.0})})
     return recommendations_suite(conf)
-
-
-def end_of_day(args: argparse.Namespace, job: Job) -> datetime:
-    midnight = datetime.combine(args.recommendations.day + timedelta(days=1), time(), ZoneInfo(job.source.time_zone))
-    return midnight.astimezone(UTC)
 
 
 def available(items: DataFrame, end: datetime, score: Score) -> DataFrame:

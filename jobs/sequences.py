@@ -9,9 +9,8 @@ Safe to run twice.
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from pyspark.sql import functions as F
 
@@ -64,7 +63,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
             trailing_facts(job, lake, on),
             gate=job.conf.gate,
             max_events=conf.max_events,
-            instant=end_of(day, job),
+            instant=job.source.end_of(day),
         )
         if staged.num_rows or day == at.day:  # a shop's first days have no training window yet
             gate(job, lake, SEQUENCES, frame, seen, sequences_suite(job.conf), on)
@@ -88,11 +87,6 @@ def read(job: Job, lake: Lake, table: Table, days: list[date]) -> DataFrame:
 def shop_day(job: Job) -> Any:
     """The day of an event itself: `dt` of session_events is the day its session starts."""
     return F.to_date(F.from_utc_timestamp("event_ts", job.source.time_zone))
-
-
-def end_of(day: date, job: Job) -> datetime:
-    midnight = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(job.source.time_zone))
-    return midnight.astimezone(UTC)
 
 
 def stage(job: Job, lake: Lake, rows: DataFrame, table: Table, day: date) -> Staged:

@@ -7,6 +7,7 @@ differences only. Unknown keys are errors. Units live in the names.
 from __future__ import annotations
 
 import tomllib
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -228,6 +229,11 @@ class Source(Section):
         if self.format == "jsonl" and not self.fields:
             raise ValueError("format jsonl needs [fields]")
         return self
+
+    def end_of(self, day: date) -> datetime:
+        """The instant in UTC at which the shop's day is over."""
+        midnight = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(self.time_zone))
+        return midnight.astimezone(UTC)
 
 
 def repository() -> Path:
