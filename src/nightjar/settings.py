@@ -83,6 +83,13 @@ class Sessions(Section):
     gap_minutes: Count
     max_hours: Count  # a longer visit is cut, the rest is a new session
     max_events: Count
+    frozen_after_days: Annotated[int, Field(ge=0)]  # a day's sessions change no more that many days later; 0: never
+
+
+class Lake(Section):
+    """Layout of the large tables."""
+
+    buckets: Count  # files per day, by visitor; a shop keeps what its first night took
 
 
 class Sequences(Section):
@@ -162,6 +169,7 @@ class Conf(Section):
     clean: Clean
     gate: Gate
     sessions: Sessions
+    lake: Lake
     sequences: Sequences
     model: Model
     train: Train

@@ -4,7 +4,7 @@ from nightjar.contracts.errors import BAD_DATA, DONE, ENVIRONMENT, BadInput, Gat
 from nightjar.contracts.events import EVENTS, ITEM_KINDS, QUARANTINE, Kind, Platform
 from nightjar.contracts.published import DATA_QUALITY, PROMOTIONS, PUBLISH_LOG, RECOMMENDATIONS, USERS
 from nightjar.contracts.sequences import HOLDOUT, ITEMS, SEQUENCES, VOCABULARY
-from nightjar.contracts.sessions import SESSION_EVENTS, SESSIONS
+from nightjar.contracts.sessions import SESSION_EVENTS, SESSION_RENAMES, SESSIONS
 from nightjar.contracts.table import Column, Partition, Table
 
 TABLES: dict[str, Table] = {
@@ -14,6 +14,7 @@ TABLES: dict[str, Table] = {
         QUARANTINE,
         SESSIONS,
         SESSION_EVENTS,
+        SESSION_RENAMES,
         ITEMS,
         VOCABULARY,
         SEQUENCES,
@@ -42,6 +43,7 @@ __all__ = [
     "SEQUENCES",
     "SESSIONS",
     "SESSION_EVENTS",
+    "SESSION_RENAMES",
     "TABLES",
     "USERS",
     "VOCABULARY",

@@ -9,13 +9,22 @@ _START_DT = Column(
     "dt", "date", "The shop's day on which the session starts; its later events stay with it.", nullable=False
 )
 _SESSION_ID = Column("session_id", "string", "The event_id of the session's first event.", nullable=False)
-_USER_ID = Column("user_id", "string", "Pseudonym of the person: the login, else the device.", nullable=False)
+_VISITOR_ID = Column(
+    "visitor_id",
+    "string",
+    "Pseudonym of the device, else of the login: whose stream the session is cut from.",
+    nullable=False,
+)
+_USER_ID = Column(
+    "user_id", "string", "Pseudonym of the session's one login, also for its events before it; null without one."
+)
 
 SESSIONS = Table(
     "sessions",
     "One visit, named by its first event, filed under the day it starts.",
     (
         _SESSION_ID,
+        _VISITOR_ID,
         _USER_ID,
         _START_DT,
         Column("start_ts", "timestamp", "First event.", "UTC", nullable=False),
@@ -28,7 +37,9 @@ SESSIONS = Table(
         Column("num_items", "int", "Distinct items touched.", "items", nullable=False),
         Column("revenue", "double", "Sum of price x quantity over purchases.", "shop's currency", nullable=False),
         Column("platform", "string", "Platform of the first event.", nullable=False),
-        Column("is_bot", "boolean", "Any event of it carries a bot rule.", nullable=False),
+        Column("campaign", "string", "First campaign that an event of it names: the source of the visit."),
+        Column("bot_rule", "string", "First bot rule of its events, else the rule its shape breaks; null for people."),
+        Column("is_bot", "boolean", "bot_rule is not null: kept for analysis, out of training.", nullable=False),
     ),
     key=("session_id",),
     order=("start_ts", "session_id"),
@@ -56,11 +67,27 @@ SESSION_EVENTS = Table(
     "One event in its session; what sequences are built from.",
     (
         _SESSION_ID,
+        _VISITOR_ID,
         _USER_ID,
         _START_DT,
         Column("position", "int", "1 for the session's first event.", "events", nullable=False),
+        Column("is_bot", "boolean", "The session is a bot's.", nullable=False),
         *(EVENTS.column(name) for name in _FROM_EVENTS),
     ),
     key=("event_id",),
-    order=("user_id", "event_ts", "event_id"),
+    order=("visitor_id", "event_ts", "event_id"),
+)
+
+SESSION_RENAMES = Table(
+    "session_renames",
+    "A session that later data gave an earlier first event, and so another name; both are kept here.",
+    (
+        Column("old_session_id", "string", "The name that was published before.", nullable=False),
+        Column("session_id", "string", "The session that holds its events now.", nullable=False),
+        _VISITOR_ID,
+        Column("dt", "date", "The night's day that found out.", nullable=False),
+    ),
+    key=("old_session_id",),
+    order=("old_session_id",),
+    caveats=("What happened, night by night: unlike sessions it depends on the order in which events arrived.",),
 )
