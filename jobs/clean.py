@@ -9,6 +9,7 @@ Safe to run twice: a drop replaces what it brought before.
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F
 
 from _gate import facts_by_day, gate, trailing_facts
-from nightjar.contracts import EVENTS, QUARANTINE, BadInput
+from nightjar.contracts import EVENTS, QUARANTINE, USERS, BadInput
 from nightjar.prep import clean
+from nightjar.prep.landing import Counts, Land, reconcile
 from nightjar.prep.sources import mapped
 from nightjar.quality.facts import events_facts
 from nightjar.quality.suites import events_suite
@@ -25,43 +27,46 @@ from nightjar.stores.job import Job, arguments, run
 from nightjar.stores.lake import Lake
 from nightjar.stores.raw import find_files, read_raw, reading
 from nightjar.stores.secrets import pseudonym_key
-from nightjar.stores.users import stage_users
+from nightjar.stores.users import keep_users, users_folder
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
 
 
 def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     lake, at, key = Lake(job.home.lake), args.events, pseudonym_key(job.home)
     days = days_to_land(lake, job, at.day)
     files = find_files(job.source, args.raw, days)
-    with reading(job.source):
-        rows = judged_rows(job, read_raw(job.spark(), job.source, files), days, key).persist()
-        read = {row["landed"]: row.asDict() for row in clean.counts_by_drop(rows).collect()}
-    if at.day not in read:
-        raise BadInput(
-            f"{args.raw} holds no record of {at.day}", f"make nightly SOURCE={job.shop} DAY=<a day with records>"
+    num_buckets = lake.num_buckets(job.shop, EVENTS, job.conf.lake.buckets)
+    with users_folder(job.home, job.shop) as users, reading(job.source):
+        rows = in_scope(mapped(read_raw(job.spark(), job.source, files), job.source), days)
+        staged, reports = lake.stage_buckets(
+            clean.judged(rows, job.conf.clean, job.source, key, num_buckets),
+            Land(tuple(days), job.shop, job.source.name, job.conf.clean, key, dayless=job.source.layout == "single"),
+            [EVENTS, QUARANTINE, USERS],
+            job.shop,
+            job.run_id,
+            num_buckets=num_buckets,
+            stored={EVENTS: reachable(job, days)},
+            days={EVENTS: days, QUARANTINE: days},
+            elsewhere={USERS: users},
         )
-
-    kept = rows.where(clean.is_kept())
-    touched = touched_days(job, lake, kept, days)
-    stored = lake.read(job.spark(), EVENTS, [at.on(day) for day in touched]).where(~_landed_on(days))
-    winners = clean.merged(kept, stored).persist()
-    won = {row["landed"]: row.asDict() for row in clean.counts_of_winners(winners).collect()}
-    events = lake.stage(clean.with_bot_rule(winners, job.conf.clean), EVENTS, job.shop, job.run_id, days=touched)
-    rejected = clean.quarantined(rows, job.source, key)
-    quarantine = lake.stage(rejected, QUARANTINE, job.shop, job.run_id, days=days)
-    frame = events.frame(job.spark())
-    counts = clean.reconcile(read, won, frame.where(_landed_on(days)).count(), quarantine.num_rows)
-
-    trailing = trailing_facts(job, lake, at)
-    facts = events_facts(frame, counts, trailing, gate=job.conf.gate, time_zone=job.source.time_zone)
-    report = gate(job, lake, EVENTS, frame, facts, events_suite(job.conf), at)
-    stage_users(clean.users_from(kept, job.shop), job.home, job.shop)
+        events, quarantine = staged[EVENTS.name], staged[QUARANTINE.name]
+        frame = events.frame(job.spark())
+        num_written = frame.where(F.col("landed").isin(days)).count()
+        counts = reconcile((report["counts"] for report in reports), num_written, quarantine.num_rows)
+        if at.day not in counts:
+            raise BadInput(
+                f"{args.raw} holds no record of {at.day}", f"make nightly SOURCE={job.shop} DAY=<a day with records>"
+            )
+        trailing = trailing_facts(job, lake, at)
+        facts = events_facts(frame, counts, trailing, gate=job.conf.gate, time_zone=job.source.time_zone)
+        report = gate(job, lake, EVENTS, frame, facts, events_suite(job.conf), at)
+        keep_users(users, (file for entry in staged[USERS.name].entries.values() for file in entry.files))
     lake.commit([events, quarantine], facts=facts_by_day(EVENTS, facts))
-    return summary(counts, rows) | {
+    return summary(counts, reports) | {
         "days_landed": len(days),
-        "days_touched": len(touched),
+        "days_touched": len(events.entries),
         "gate_seconds": round(report.seconds, 1),
         "warnings": report.warnings,
     }
@@ -75,40 +80,33 @@ def days_to_land(lake: Lake, job: Job, day: date) -> list[date]:
     return [*(past for past in history if past not in landed), day]
 
 
-def judged_rows(job: Job, raw: DataFrame, days: list[date], key: bytes) -> DataFrame:
-    """Mapped rows of the drops with their reasons and pseudonyms."""
-    # A single file holds all of a shop's days; of rows whose day is unreadable every night takes note.
-    rows = mapped(raw, job.source).where(_landed_on(days) | F.col("landed").isNull())
-    return clean.with_pseudonyms(clean.with_reasons(rows, job.conf.clean, job.source), key)
+def in_scope(rows: DataFrame, days: list[date]) -> DataFrame:
+    """Mapped rows of the drops: a single file holds all of a shop's days.
 
-
-def touched_days(job: Job, lake: Lake, kept: DataFrame, days: list[date]) -> list[date]:
-    """Days of events that change: those of the new rows, and those where these drops had rows before.
-
-    An event may come again in conflict about its day; the day that holds its other copy changes too.
+    Of rows whose day is unreadable every night takes note.
     """
+    return rows.where(F.col("landed").isin(days) | F.col("landed").isNull())
+
+
+def reachable(job: Job, days: list[date]) -> list[date]:
+    """Days of events that the drops may change: a late event's, and where another copy of an event lies."""
     around = range(-job.conf.clean.days_late_allowed, 2)
-    near = sorted({day + timedelta(days=shift) for day in days for shift in around})
-    stored = lake.read(job.spark(), EVENTS, [EVENTS.at(job.shop, day) for day in near])
-    again = stored.join(kept.select("event_id"), "event_id", "left_semi")
-    found = kept.select("dt").union(stored.where(_landed_on(days)).select("dt")).union(again.select("dt"))
-    return sorted({*days, *(row["dt"] for row in found.distinct().collect())})
+    return sorted({day + timedelta(days=shift) for day in days for shift in around})
 
 
-def summary(counts: dict[date, clean.Counts], rows: DataFrame) -> dict[str, Any]:
+def summary(counts: dict[date, Counts], reports: list[dict[str, Any]]) -> dict[str, Any]:
     total = {name: sum(drop[name] for drop in counts.values()) for name in next(iter(counts.values()))}
+    reasons: Counter[str] = Counter()
+    for report in reports:
+        reasons.update(report["reasons"])
     return {
         "rows_in": total["rows_read"],
         "rows_out": total["rows_kept"],
         "rows_rejected": total["rows_quarantined"],
         "rows_duplicate": total["rows_duplicate"],
         "rows_conflict": total["rows_conflict"],
-        "reasons": clean.reasons(rows),
+        "reasons": dict(sorted(reasons.items())),
     }
-
-
-def _landed_on(days: list[date]) -> Column:
-    return F.col("landed").isin(days)
 
 
 if __name__ == "__main__":

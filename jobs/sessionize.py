@@ -1,8 +1,8 @@
 """Events to sessions.
 
-Reads the partitions of `events` that changed since their sessions were built, and the sessions around
-them. Writes the partitions of `sessions` and `session_events` whose sessions the changes touch, whole
-sessions only, visible in one step, after the gate.
+Reads the buckets of `events` that changed since their sessions were built, and the sessions around
+them. Writes the buckets of `sessions` and `session_events` whose sessions the changes touch, whole
+sessions only, and to `session_renames` what got another name; visible in one step, after the gate.
 Safe to run twice: without changes there is nothing to do.
 """
 
@@ -10,74 +10,99 @@ from __future__ import annotations
 
 import argparse
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
-
-from pyspark.sql import functions as F
+from typing import Any
 
 from _gate import facts_by_day, gate, trailing_facts
-from nightjar.contracts import EVENTS, SESSION_EVENTS, SESSIONS, Partition
-from nightjar.prep import sessions as prep
+from nightjar.contracts import EVENTS, SESSION_EVENTS, SESSION_RENAMES, SESSIONS, Partition
+from nightjar.prep.sessions import Sessionize
 from nightjar.quality.facts import session_events_facts, sessions_facts
 from nightjar.quality.suites import session_events_suite, sessions_suite
 from nightjar.stores.job import Job, arguments, run
 from nightjar.stores.lake import Lake, Staged
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+#: Fact that says from which content of `events` each bucket of a day's sessions was built.
+BUILT_FROM = "events_hashes"
 
-#: Fact that says from which content of `events` a day's sessions were built.
-BUILT_FROM = "events_hash"
+Hashes = dict[int, str]
 
 
 def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     lake, at = Lake(job.home.lake), args.events
-    changed_days = days_to_rebuild(lake, job, at)
-    if not changed_days:
-        return {"rows_in": 0, "rows_out": 0, "rows_rejected": 0, "days_rebuilt": 0}
-    # The gate judges the night's day, also when only other days changed.
-    stored = stored_around(job, lake, at, sorted({*changed_days, at.day})).persist()
-    events = lake.read(job.spark(), EVENTS, [at.on(day) for day in changed_days])
-    added, removed = prep.changed(
-        events.withColumn("user_id", prep.person()), stored, job.source.time_zone, days=changed_days
+    changed, frozen = changes(lake, job, at)
+    if not changed:
+        return {"rows_in": 0, "rows_out": 0, "rows_rejected": 0, "days_rebuilt": 0, "days_frozen": len(frozen)}
+    num_buckets = lake.num_buckets(job.shop, EVENTS, job.conf.lake.buckets)
+    buckets = {
+        bucket: tuple(day for day, found in changed.items() if bucket in found)
+        for bucket in sorted(set().union(*changed.values()))
+    }
+    earliest = min(changed) - timedelta(days=-(-job.conf.sessions.max_hours // 24) + 1)
+    staged, reports = lake.stage_buckets(
+        job.spark().range(0, num_buckets, 1, num_buckets),
+        Sessionize(buckets, at.day, job.conf.sessions, job.conf.clean, job.source.time_zone),
+        [SESSION_EVENTS, SESSIONS, SESSION_RENAMES],
+        job.shop,
+        job.run_id,
+        num_buckets=num_buckets,
+        stored={
+            EVENTS: changed,
+            SESSION_EVENTS: [day for day in lake.days(job.shop, SESSION_EVENTS.name) if day >= earliest],
+            SESSION_RENAMES: [at.day],
+        },
+        # A day may lose its last event; the gate judges the night's day, also when only others changed.
+        days={table: {*changed, at.day} for table in (SESSION_EVENTS, SESSIONS)},
     )
-    fresh, replaced = prep.rebuilt(added.persist(), removed.persist(), stored, job.conf.sessions, job.source.time_zone)
-    fresh.persist()
-    days = sorted({at.day, *changed_days, *_days(fresh), *_days(replaced)})
-    untouched = stored.where(F.col("dt").isin(days)).join(replaced, ["session_id", "event_id"], "left_anti")
-    rows = untouched.unionByName(fresh)
-
-    in_sessions = lake.stage(rows, SESSION_EVENTS, job.shop, job.run_id, days=days)
-    frame = in_sessions.frame(job.spark())
-    whole = lake.stage(prep.sessions_from(frame), SESSIONS, job.shop, job.run_id, days=days)
-    num_added, num_removed = added.count(), removed.count()
-    expected = stored.where(F.col("dt").isin(days)).count() + num_added - num_removed
+    total = {name: sum(report[name] for report in reports) for name in reports[0]}
+    in_sessions, whole = staged[SESSION_EVENTS.name], staged[SESSIONS.name]
+    # The rows that were there, plus what came, less what went: counted apart from the rows written.
+    expected = in_sessions.num_rows - total["rows"] + total["replaced"] + total["added"] - total["removed"]
     facts = checked(job, lake, at, in_sessions, whole, expected)
     for (_, day), known in facts.items():
         # Days that only neighbours touched may have changes of their own to come: they keep their mark.
-        known[BUILT_FROM] = _hash(lake, at.on(day)) if day in changed_days else _built_from(lake, at.on(day))
-    lake.commit([in_sessions, whole], facts=facts)
+        known[BUILT_FROM] = marks(
+            lake.entry(at.on(day)).bucket_hashes() if day in changed else built_from(lake, at.on(day))
+        )
+    lake.commit(staged.values(), facts=facts)
     return {
-        "rows_in": num_added,
+        "rows_in": total["added"],
         "rows_out": whole.num_rows,
         "rows_rejected": 0,
-        "events_removed": num_removed,
-        "days_rebuilt": len(days),
+        "events_removed": total["removed"],
+        "sessions_renamed": total["renamed"],
+        "days_rebuilt": len(in_sessions.entries),
+        "days_frozen": len(frozen),
     }
 
 
-def days_to_rebuild(lake: Lake, job: Job, at: Partition) -> list[date]:
-    """Days up to the night's (and the few events dated after its midnight) whose events changed."""
+def changes(lake: Lake, job: Job, at: Partition) -> tuple[dict[date, set[int]], list[date]]:
+    """Days and buckets whose events changed since their sessions were built, and such days that are frozen.
+
+    Up to the night's day, and the few events dated after its midnight.
+    """
     last = at.day + timedelta(days=1)
     first = at.day - timedelta(days=job.source.history_days + job.conf.clean.days_late_allowed)
-    days = [day for day in lake.days(job.shop, EVENTS.name) if first <= day <= last]
-    return [day for day in days if _built_from(lake, at.on(day)) != _hash(lake, at.on(day))]
+    freezes = job.conf.sessions.frozen_after_days
+    changed, frozen = {}, []
+    for day in (day for day in lake.days(job.shop, EVENTS.name) if first <= day <= last):
+        now, then = lake.entry(at.on(day)).bucket_hashes(), built_from(lake, at.on(day))
+        differing = {bucket for bucket in {*now, *then} if now.get(bucket) != then.get(bucket)}
+        if then and freezes and day < at.day - timedelta(days=freezes) and differing:
+            frozen.append(day)
+        elif differing:
+            changed[day] = differing
+    if frozen:
+        job.log.warning("events changed on %d days whose sessions are frozen, the latest %s", len(frozen), frozen[-1])
+    return changed, frozen
 
 
-def stored_around(job: Job, lake: Lake, at: Partition, days: list[date]) -> DataFrame:
-    """Stored sessions that a change of these days can reach: one session's length to either side."""
-    reach = timedelta(days=-(-job.conf.sessions.max_hours // 24) + 1)
-    window = [day for day in lake.days(job.shop, SESSION_EVENTS.name) if days[0] - reach <= day <= days[-1] + reach]
-    return lake.read(job.spark(), SESSION_EVENTS, [SESSION_EVENTS.at(job.shop, day) for day in window])
+def built_from(lake: Lake, events: Partition) -> Hashes:
+    sessions = events.of(SESSION_EVENTS)
+    known = lake.entry(sessions).facts.get(BUILT_FROM, {}) if lake.has(sessions) else {}
+    return {int(bucket): content for bucket, content in known.items()}
+
+
+def marks(hashes: Hashes) -> dict[str, str]:
+    return {str(bucket): content for bucket, content in sorted(hashes.items())}
 
 
 def checked(
@@ -99,20 +124,6 @@ def checked(
     gate(job, lake, SESSIONS, sessions, of_sessions, sessions_suite(job.conf), at.of(SESSIONS))
     nothing = {(t.name, day): {"num_rows": 0} for t in (SESSIONS, SESSION_EVENTS) for day in whole.entries}
     return nothing | facts_by_day(SESSIONS, of_sessions) | facts_by_day(SESSION_EVENTS, of_events)
-
-
-def _built_from(lake: Lake, events: Partition) -> str | None:
-    sessions = events.of(SESSION_EVENTS)
-    return lake.entry(sessions).facts.get(BUILT_FROM) if lake.has(sessions) else None
-
-
-def _hash(lake: Lake, events: Partition) -> str:
-    events = events.of(EVENTS)
-    return lake.entry(events).content_hash if lake.has(events) else "0"
-
-
-def _days(frame: DataFrame) -> list[date]:
-    return [row["dt"] for row in frame.select("dt").distinct().collect()]
 
 
 if __name__ == "__main__":

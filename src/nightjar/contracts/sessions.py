@@ -71,6 +71,7 @@ SESSION_EVENTS = Table(
         _USER_ID,
         _START_DT,
         Column("position", "int", "1 for the session's first event.", "events", nullable=False),
+        Column("logged_in", "boolean", "The event itself carries the login.", nullable=False),
         Column("is_bot", "boolean", "The session is a bot's.", nullable=False),
         *(EVENTS.column(name) for name in _FROM_EVENTS),
     ),

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -23,6 +24,17 @@ def pseudonym(key: bytes, id_kind: str, shop_id: str) -> str:
     """The definition, in plain Python; `id_kind` keeps user 17 and device 17 apart."""
     digest = hmac.new(key, f"{id_kind}:{shop_id}".encode(), hashlib.sha256).digest()
     return base64.urlsafe_b64encode(digest[:_CUT]).decode()
+
+
+def pseudonyms(key: bytes, id_kind: str, ids: pa.Array) -> tuple[pa.StructArray, pa.Array]:
+    """`pseudonym` of a column: its distinct (pseudonym, shop_id) pairs, and the column; null stays null.
+
+    Once per distinct id and not per row: an HMAC costs 1.5 us, and people come back.
+    """
+    encoded = ids.dictionary_encode()
+    named = pa.array([pseudonym(key, id_kind, shop_id) for shop_id in encoded.dictionary.to_pylist()], pa.string())
+    pairs = pa.StructArray.from_arrays([named, encoded.dictionary.cast(pa.string())], ["pseudonym", "shop_id"])
+    return pairs, named.take(encoded.indices)
 
 
 def with_key(frame: DataFrame, key: bytes) -> DataFrame:

@@ -3,21 +3,24 @@
 Layout below the root::
 
     <shop>/<table>/<run>-<nonce>/_dt=2001-01-15/part-….parquet   a run's own files, never changed
-    <shop>/<table>/<run>-<nonce>/2001-01-15.json                 what they hold: the partition's entry
+    <shop>/<table>/<run>-<nonce>/2001-01-15.json                 the partition's entry: its files, also older runs'
     <shop>/_snapshots/00000012.json                              table -> day -> entry; the highest number is current
 
 A night stages its files where nobody looks, has them checked, and commits: one new snapshot, created
 under a name that must not exist yet. Readers see the snapshot before or the snapshot after, for every
 table of the shop at once. Two writers cannot take the same number; the later one applies its change
 on top. A killed job leaves files that no snapshot names.
+
+The largest tables lie in buckets: a visitor's rows of a day are in one file, found without a search,
+and a night that touches a bucket writes that file anew and keeps naming the others.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -29,24 +32,54 @@ from nightjar.stores.files import create_exclusively, write_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 #: Snapshots kept behind the current one: readers that opened an older one still find its files.
 KEPT_SNAPSHOTS = 50
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What one partition holds."""
+class Part:
+    """One file of a partition; `bucket` is None in tables without buckets."""
 
-    partition: str
+    file: str
     num_rows: int
     num_bytes: int
-    files: tuple[str, ...]
-    content_hash: str  # of the rows, whatever their order or files
+    content_hash: str
+    bucket: int | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one partition holds. Every entry of a bucketed table has the same `num_buckets`; 0: no buckets."""
+
+    partition: str
+    parts: tuple[Part, ...]
     run_id: str
     contract_version: int
+    num_buckets: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return tuple(part.file for part in self.parts)
+
+    @property
+    def num_rows(self) -> int:
+        return sum(part.num_rows for part in self.parts)
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(part.num_bytes for part in self.parts)
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of the rows, whatever their order, files or buckets."""
+        return combined(part.content_hash for part in self.parts)
+
+    def bucket_hashes(self) -> dict[int, str]:
+        """Content of each bucket that has rows."""
+        return {part.bucket: part.content_hash for part in self.parts if part.bucket is not None}
 
 
 @dataclass(frozen=True)
@@ -65,6 +98,33 @@ class Staged:
     def frame(self, spark: SparkSession) -> DataFrame:
         """The staged rows, as readers will see them."""
         return _frame(spark, self.table, [file for entry in self.entries.values() for file in entry.files])
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One bucket of some days as they are now, readable wherever its task runs."""
+
+    files: dict[tuple[str, date], str]
+
+    def days(self, table: Table) -> list[date]:
+        """Days on which the bucket has rows, oldest first."""
+        return sorted(day for name, day in self.files if name == table.name)
+
+    def read(self, table: Table, days: Iterable[date], columns: Iterable[str] | None = None) -> pa.Table:
+        """Rows of the days that exist, with the contract's columns or some of them."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        names = list(table.names if columns is None else columns)
+        schema = pa.schema([arrow_schema(table).field(name).with_nullable(True) for name in names])
+        found = [self.files[table.name, day] for day in days if (table.name, day) in self.files]
+        read = [pq.read_table(file, columns=names, partitioning=None).cast(schema) for file in found]
+        return pa.concat_tables([schema.empty_table(), *read])
+
+
+#: One bucket's work, run where its task runs: (bucket, the task's rows, what is stored) -> the rows
+#: that (table name, day) holds from now on, all of the bucket's, and a report of plain values.
+Work = Callable[[int, "pa.Table", Stored], "tuple[dict[tuple[str, date], pa.Table], dict[str, Any]]"]
 
 
 class Lake:
@@ -132,10 +192,7 @@ class Lake:
         spread = rows.hint("rebalance", "_dt") if len(expected) > 1 else rows
         spread.write.partitionBy("_dt").parquet(str(folder))
         found = {day: _files(folder / f"_dt={day.isoformat()}") for day in _days_below(folder)}
-        hashes = _content_hashes(
-            _frame(frame.sparkSession, table, [f for files in found.values() for f in files]), table
-        )
-        return self._staged(table, shop, run_id, folder, {day: [] for day in expected} | found, hashes)
+        return self._staged(table, shop, run_id, folder, {day: [] for day in expected} | found)
 
     def stage_arrow(self, rows: pa.Table, table: Table, shop: str, run_id: str, *, days: Iterable[date] = ()) -> Staged:
         """`stage` for a table that fits in memory, without Spark."""
@@ -145,15 +202,75 @@ class Lake:
         folder = self._new_folder(shop, table, run_id)
         rows = rows.select(list(table.names)).cast(arrow_schema(table))
         found: dict[date, list[str]] = {day: [] for day in days}
-        hashes: dict[date, str] = {}
         for day in sorted(set(rows.column("dt").to_pylist())):
             part = rows.filter(pc.equal(rows.column("dt"), day)).sort_by([(name, "ascending") for name in table.order])
             path = folder / f"_dt={day.isoformat()}" / "part-0.parquet"
             path.parent.mkdir(parents=True)
             pq.write_table(part, path)
             found[day] = [str(path)]
-            hashes[day] = _arrow_hash(part)
-        return self._staged(table, shop, run_id, folder, found, hashes)
+        return self._staged(table, shop, run_id, folder, found)
+
+    def stage_buckets(
+        self,
+        rows: DataFrame,
+        work: Work,
+        tables: Iterable[Table],
+        shop: str,
+        run_id: str,
+        *,
+        num_buckets: int,
+        stored: Mapping[Table, Iterable[date]],
+        days: Mapping[Table, Iterable[date]],
+        elsewhere: Mapping[Table, Path] | None = None,
+    ) -> tuple[dict[str, Staged], list[dict[str, Any]]]:
+        """Run `work` on each bucket, one Spark task each, and write what it gives; invisible until `commit`.
+
+        A task that is killed, retried or run twice leaves files that nobody names: only those of
+        the attempt whose result reached the driver count.
+
+        Args:
+            rows: one partition per bucket, partition n holding bucket n.
+            tables: what `work` may give rows of.
+            stored: days whose present rows `work` may ask for.
+            days: partitions to write even where no bucket touches them.
+            elsewhere: folders of tables that do not belong into the lake.
+
+        Returns:
+            What is staged per table name: of a touched day all buckets, the untouched ones as they
+            are; and the reports in the order of the buckets.
+        """
+        tables, stored = list(tables), {table: list(wanted) for table, wanted in stored.items()}
+        folders = {table.name: self._new_folder(shop, table, run_id) for table in tables}
+        folders |= {table.name: folder for table, folder in (elsewhere or {}).items()}
+        current = {table.name: self._entries_of(shop, table) for table in {*tables, *stored}}
+        files: list[dict[tuple[str, date], str]] = [{} for _ in range(num_buckets)]
+        for table, wanted in stored.items():
+            for day in wanted:
+                for part in current[table.name](day).parts:
+                    files[_bucket(part, table)][table.name, day] = part.file
+        task = _task(work, files, {table.name: (table, folders[table.name]) for table in tables})
+        results = [json.loads(row["result"]) for row in rows.mapInArrow(task, "result STRING").collect()]
+        results.sort(key=lambda result: int(result["bucket"]))
+        staged = {}
+        for table in tables:
+            new: dict[date, dict[int, Part | None]] = {day: {} for day in days.get(table, ())}
+            for result in results:
+                for name, day, part in result["parts"]:
+                    if name == table.name:
+                        new.setdefault(date.fromisoformat(day), {})[result["bucket"]] = part and Part(**part)
+            entries = {}
+            for day, touched in sorted(new.items()):
+                kept = [part for part in current[table.name](day).parts if _bucket(part, table) not in touched]
+                parts = sorted([*kept, *filter(None, touched.values())], key=lambda part: _bucket(part, table))
+                entries[day] = Entry(str(table.at(shop, day)), tuple(parts), run_id, table.version, num_buckets)
+            folders[table.name].mkdir(parents=True, exist_ok=True)
+            staged[table.name] = Staged(table, shop, folders[table.name], entries)
+        return staged, [result["report"] for result in results]
+
+    def num_buckets(self, shop: str, table: Table, wanted: int) -> int:
+        """How many buckets the shop's table has; `wanted` while it has no rows at all."""
+        days = self._current(shop)[1].get(table.name, {})
+        return self._read_entry(days[max(days)]).num_buckets or wanted if days else wanted
 
     def commit(
         self, staged: Iterable[Staged], *, facts: Mapping[tuple[str, date], dict[str, Any]] | None = None
@@ -171,8 +288,8 @@ class Lake:
                 path = part.folder / f"{day.isoformat()}.json"
                 known = (facts or {}).get((part.table.name, day), {})
                 # Relative names: a lake that is moved or mounted elsewhere stays readable.
-                files = tuple(str(Path(file).relative_to(self.root)) for file in entry.files)
-                write_json(path, asdict(replace(entry, facts=known, files=files)))
+                parts = tuple(replace(p, file=str(Path(p.file).relative_to(self.root))) for p in entry.parts)
+                write_json(path, asdict(replace(entry, facts=known, parts=parts)))
                 changes.setdefault(part.table.name, {})[day.isoformat()] = str(path.relative_to(self.root))
         assert len(shops) == 1, "one commit concerns one shop"
         return self._apply(shops.pop(), changes)
@@ -210,14 +327,37 @@ class Lake:
         kept |= {path for days in tables.values() for path in days.values()}
         for snapshot in old:
             for path in self._entries(shop, int(snapshot.stem)) - kept:
-                entry = self.root / path
-                shutil.rmtree(entry.parent / f"_dt={entry.stem}", ignore_errors=True)
-                entry.unlink(missing_ok=True)
+                self._forget(path, kept)
             snapshot.unlink(missing_ok=True)
+
+    def _forget(self, path: str, kept: set[str]) -> None:
+        """Delete an entry and those of its files that no kept entry of the same day names too."""
+        entry = self.root / path
+        if not entry.exists():
+            return
+        table, day = Path(path).parts[1], entry.stem
+        same_day = [other for other in kept if Path(other).stem == day and Path(other).parts[1] == table]
+        needed = {file for other in same_day for file in self._read_entry(other).files}
+        for file in set(self._read_entry(path).files) - needed:
+            Path(file).unlink(missing_ok=True)
+            with suppress(OSError):  # its other files may still be needed
+                Path(file).parent.rmdir()
+        entry.unlink(missing_ok=True)
 
     def _read_entry(self, path: str) -> Entry:
         value = json.loads((self.root / path).read_text())
-        return Entry(**{**value, "files": tuple(str(self.root / file) for file in value["files"])})
+        parts = tuple(Part(**{**part, "file": str(self.root / part["file"])}) for part in value["parts"])
+        return Entry(**{**value, "parts": parts})
+
+    def _entries_of(self, shop: str, table: Table) -> Callable[[date], Entry]:
+        """Look days up in one snapshot; a day that nobody has committed is empty."""
+        days = self._current(shop)[1].get(table.name, {})
+
+        def entry(day: date) -> Entry:
+            path = days.get(day.isoformat())
+            return self._read_entry(path) if path else Entry(str(table.at(shop, day)), (), "", table.version)
+
+        return entry
 
     def _entries(self, shop: str, number: int) -> set[str]:
         path = self._snapshot(shop, number)
@@ -233,21 +373,21 @@ class Lake:
         folder.parent.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def _staged(
-        self, table: Table, shop: str, run_id: str, folder: Path, found: dict[date, list[str]], hashes: dict[date, str]
-    ) -> Staged:
-        import pyarrow.parquet as pq
-
+    def _staged(self, table: Table, shop: str, run_id: str, folder: Path, found: dict[date, list[str]]) -> Staged:
         folder.mkdir(parents=True, exist_ok=True)
         entries = {}
         for day, files in sorted(found.items()):
-            # Counted from the files' own footers, not from what the writer believes it wrote.
-            num_rows = sum(pq.read_metadata(file).num_rows for file in files)
-            num_bytes = sum(Path(file).stat().st_size for file in files)
-            entries[day] = Entry(
-                str(table.at(shop, day)), num_rows, num_bytes, tuple(files), hashes.get(day, "0"), run_id, table.version
-            )
+            parts = tuple(_part(table, file) for file in files)
+            entries[day] = Entry(str(table.at(shop, day)), parts, run_id, table.version)
         return Staged(table, shop, folder, entries)
+
+
+def combined(hashes: Iterable[str]) -> str:
+    """Hash of the union of parts that share no row: both halves, a xor and a sum, are associative."""
+    xor, total = 0, 0
+    for one in hashes:
+        xor, total = xor ^ int(one[:16], 16), (total + int(one[16:], 16)) % 2**64
+    return f"{xor:016x}{total:016x}"
 
 
 def _frame(spark: SparkSession, table: Table, files: list[str]) -> DataFrame:
@@ -256,32 +396,77 @@ def _frame(spark: SparkSession, table: Table, files: list[str]) -> DataFrame:
     return spark.read.schema(spark_ddl(table)).parquet(*files).select(*table.names)
 
 
-def _content_hashes(frame: DataFrame, table: Table) -> dict[date, str]:
-    """Order-independent hash of each day's rows: keys are unique, so xor and sum together tell rows apart."""
-    from pyspark.sql import functions as F
+def _part(table: Table, file: str, bucket: int | None = None) -> Part:
+    """Describe a file from what it holds, not from what its writer believes it wrote."""
+    import pyarrow.parquet as pq
 
-    # xxhash64 skips nulls: without their places ('a', null) would equal (null, 'a').
-    nulls = F.array(*[F.isnull(name) for name in table.names])
-    row = F.xxhash64(*[_hashable(table, name) for name in table.names], nulls)
-    hashed = frame.select("dt", row.alias("h")).groupBy("dt")
-    rows = hashed.agg(F.bit_xor("h").alias("x"), F.sum(F.col("h").cast("decimal(38,0)")).alias("s")).collect()
-    return {r["dt"]: f"{r['x'] & (2**64 - 1):016x}{int(r['s']) & (2**64 - 1):016x}" for r in rows}
+    rows = pq.read_metadata(file).num_rows
+    return Part(file, rows, Path(file).stat().st_size, _content_hash(table, file), bucket)
 
 
-def _hashable(table: Table, name: str) -> Column:
-    from pyspark.sql import functions as F
+def _content_hash(table: Table, file: str) -> str:
+    """Order-independent hash of a file's rows: keys are unique, so xor and sum together tell rows apart."""
+    import duckdb
 
-    # Maps have no order, and Spark refuses to hash them.
-    return F.sort_array(F.map_entries(name)) if table.column(name).type.startswith("map") else F.col(name)
+    # The names are the contract's own; the file name is bound.
+    row = f"hash({', '.join(table.names)})"
+    query = f"SELECT coalesce(bit_xor(h), 0), coalesce(sum(h::HUGEINT) % 18446744073709551616, 0) FROM (SELECT {row} AS h FROM read_parquet(?))"  # noqa: S608, E501
+    with duckdb.connect(config={"threads": 1}) as connection:
+        xor, total = connection.execute(query, [file]).fetchall()[0]
+    return f"{int(xor):016x}{int(total):016x}"
 
 
-def _arrow_hash(rows: pa.Table) -> str:
-    import hashlib
+def _bucket(part: Part, table: Table) -> int:
+    assert part.bucket is not None, f"{table.name} has a file without a bucket: {part.file}"
+    return part.bucket
 
-    digest = hashlib.sha256()
-    for row in rows.to_pylist():  # already in the table's total order
-        digest.update(json.dumps(row, sort_keys=True, default=str).encode())
-    return digest.hexdigest()[:32]
+
+def _task(
+    work: Work, files: list[dict[tuple[str, date], str]], targets: dict[str, tuple[Table, Path]]
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """What runs in Spark's Python workers: gather the bucket's rows, work, write, tell the driver."""
+
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        assert context is not None
+        bucket = context.partitionId()
+        gathered = list(batches)
+        found, report = work(
+            bucket, pa.Table.from_batches(gathered) if gathered else pa.table({}), Stored(files[bucket])
+        )
+        del gathered
+        parts = []
+        for (name, day), rows in sorted(found.items(), key=lambda item: item[0]):
+            table, folder = targets[name]
+            part = write_bucket(folder, table, day, bucket, rows) if len(rows) else None
+            parts.append((name, day.isoformat(), part and asdict(part)))
+        result = json.dumps({"bucket": bucket, "parts": parts, "report": report})
+        yield pa.RecordBatch.from_arrays([pa.array([result])], names=["result"])
+
+    return run
+
+
+def write_bucket(folder: Path, table: Table, day: date, bucket: int, rows: pa.Table) -> Part:
+    """Write a day's rows of one bucket under a name that no other attempt takes."""
+    import pyarrow.parquet as pq
+
+    path = folder / f"_dt={day.isoformat()}" / f"{bucket:05d}-{uuid.uuid4().hex[:8]}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    schema = arrow_schema(table)
+    # A dictionary of values that are all different would be built for nothing.
+    repeating = [c.name for c in table.columns if c.type == "string" and c.name not in (*table.key, "order_id")]
+    pq.write_table(
+        rows.select(schema.names).cast(schema),
+        path,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=repeating,
+        store_schema=False,  # readers take the contract's types, not this writer's
+    )
+    return _part(table, str(path), bucket)
 
 
 def _days_below(folder: Path) -> list[date]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nightjar.stores.home import Home
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
 
 
 def waiting_folder(home: Home, shop: str) -> Path:
@@ -21,15 +19,19 @@ def waiting_folder(home: Home, shop: str) -> Path:
     return folder
 
 
-def stage_users(users: DataFrame, home: Home, shop: str) -> None:
-    """Add rows of the `users` contract to those that wait; whole files appear by rename."""
-    folder = waiting_folder(home, shop)
-    name = uuid.uuid4().hex[:12]
-    temporary = folder / f"_{name}"
+@contextmanager
+def users_folder(home: Home, shop: str) -> Iterator[Path]:
+    """Where a job's tasks write rows of the `users` contract; what is not kept by then is deleted."""
+    folder = waiting_folder(home, shop) / f"_{uuid.uuid4().hex[:12]}"
+    folder.mkdir(mode=0o700)
     try:
-        users.coalesce(1).write.parquet(str(temporary))
-        for number, path in enumerate(sorted(temporary.glob("*.parquet"))):
-            path.chmod(0o600)
-            path.rename(folder / f"{name}-{number}.parquet")
+        yield folder
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def keep_users(folder: Path, files: Iterable[str]) -> None:
+    """Add files of `users_folder` to those that wait; each appears whole, by rename."""
+    for file in map(Path, files):
+        file.chmod(0o600)
+        file.rename(folder.parent / f"{folder.name.strip('_')}-{file.name}")

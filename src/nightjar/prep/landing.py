@@ -1,0 +1,318 @@
+"""What one bucket of a night's drops makes of the days that it touches: the work of `clean` on Arrow rows.
+
+Spark maps the raw columns and judges the rows (`prep.clean`); this is what follows, one bucket of
+visitors at a time: pseudonyms, duplicates against what is stored, bots, and the files' order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nightjar.contracts import EVENTS, QUARANTINE, USERS, Table
+from nightjar.contracts.render import arrow_schema
+from nightjar.prep import bots
+from nightjar.prep.arrays import Bools, Int64s, flags, micros, nulls, one, ranks, stream_order
+from nightjar.prep.duplicates import Winners, winners
+from nightjar.prep.pseudonyms import pseudonyms
+from nightjar.settings import Clean
+
+#: Where rejected rows are filed whose day is unreadable in a file without drop days: they belong to
+#: no night and must not get lost.
+NO_DAY = date(1970, 1, 1)
+
+_HOUR = 3600 * 1_000_000
+_SCHEMA = arrow_schema(EVENTS)
+
+
+class Stored(Protocol):
+    """What the bucket holds now."""
+
+    def days(self, table: Table) -> list[date]: ...
+
+    def read(self, table: Table, days: Iterable[date], columns: Iterable[str] | None = None) -> pa.Table: ...
+
+
+@dataclass(frozen=True)
+class Landing:
+    """One bucket's outcome.
+
+    Args:
+        events: per touched day all of the bucket's events, in order.
+        quarantine: per drop, its rejected rows.
+        users: the shop's ids behind the pseudonyms of the new rows.
+        ids: event ids of the touched days' rows, and of the stored days nearby.
+        counts: per drop (ISO day) and name, what `reconcile` adds up.
+        reasons: how often each row rule fired.
+    """
+
+    events: dict[date, pa.Table]
+    quarantine: dict[date, pa.Table]
+    users: pa.Table
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Land:
+    """A bucket's work in the job; see `land`."""
+
+    days: tuple[date, ...]
+    shop: str
+    source: str
+    clean: Clean
+    key: bytes = field(repr=False)
+    replay: bool = False
+    #: A file without drop days may hold rows that belong to no day; every run files them anew.
+    dayless: bool = False
+
+    def __call__(
+        self, bucket: int, rows: pa.Table, stored: Stored
+    ) -> tuple[dict[tuple[str, date], pa.Table], dict[str, Any]]:
+        done = land(
+            rows,
+            stored,
+            days=self.days,
+            shop=self.shop,
+            source=self.source,
+            clean=self.clean,
+            key=self.key,
+            replay=self.replay,
+        )
+        nothing = arrow_schema(QUARANTINE).empty_table()
+        drops = {*self.days, *done.quarantine, *([NO_DAY] if self.dayless else [])}
+        tables = {(EVENTS.name, day): found for day, found in done.events.items()}
+        tables |= {(QUARANTINE.name, day): done.quarantine.get(day, nothing) for day in drops}
+        if len(done.users):
+            tables[USERS.name, NO_DAY] = done.users
+        return tables, {"counts": done.counts, "reasons": done.reasons}
+
+
+def land(
+    rows: pa.Table,
+    stored: Stored,
+    *,
+    days: Sequence[date],
+    shop: str,
+    source: str,
+    clean: Clean,
+    key: bytes,
+    replay: bool = False,
+) -> Landing:
+    """Merge a bucket's judged rows into its stored days.
+
+    Args:
+        rows: columns of `prep.clean.judged`; ids are still the shop's own.
+        stored: the bucket's events on all days that a late event or a conflicting copy can reach.
+        days: the drops at work; what they brought before is replaced,
+        replay: unless these are records that a drop failed to bring, in addition to what it brought.
+    """
+    rows = _filled(rows)
+    good = one(pc.is_null(rows["reasons"]))
+    kept, bad = rows.filter(good), rows.filter(pc.invert(good))
+    landed_again = set() if replay else set(days)
+    named, users = _with_pseudonyms(kept, shop, key)
+    near, touched = _touched(named, stored, landed_again)
+    events = pa.concat_tables([named, near]).combine_chunks()
+    is_new = np.arange(len(events)) < len(named)
+    won = winners(events, is_new)
+    chosen = events.take(pa.array(won.rows))
+    ordered = _ordered(chosen)
+    return Landing(
+        {day: _with_bot_rule(_on(ordered, day), clean) for day in touched},
+        _quarantine(bad, source),
+        users,
+        _counts(rows, bad, chosen, won, is_new),
+        dict(Counter(pc.list_flatten(one(bad["reasons"])).to_pylist())),
+    )
+
+
+def _filled(rows: pa.Table) -> pa.Table:
+    """Columns that no mapping fills did not travel: they are null."""
+    extra = {
+        "agent": pa.bool_(),
+        "reasons": pa.list_(pa.string()),
+        "raw": pa.binary(),
+        "record_id": pa.string(),
+    }
+    wanted = {field.name: field.type for field in _SCHEMA} | extra
+    have = set(rows.column_names)
+    columns = {name: rows[name].cast(kind) if name in have else nulls(len(rows), kind) for name, kind in wanted.items()}
+    return pa.table(columns)
+
+
+def _with_pseudonyms(rows: pa.Table, shop: str, key: bytes) -> tuple[pa.Table, pa.Table]:
+    """Rows with pseudonyms in place of ids, and the mapping rows (contract `users`) behind them."""
+    mapping = []
+    for column, kind in (("user_id", "user"), ("device_id", "device")):
+        distinct, named = pseudonyms(key, kind, one(rows[column]))
+        rows = rows.set_column(rows.schema.get_field_index(column), column, named)
+        size = len(distinct)
+        mapping.append(
+            pa.table(
+                {
+                    "shop": pa.array([shop] * size, pa.string()),
+                    "pseudonym": distinct.field("pseudonym"),
+                    "shop_id": distinct.field("shop_id"),
+                    "id_kind": pa.array([kind] * size, pa.string()),
+                }
+            )
+        )
+    return rows, pa.concat_tables(mapping).cast(arrow_schema(USERS))
+
+
+def _touched(new: pa.Table, stored: Stored, landed_again: set[date]) -> tuple[pa.Table, list[date]]:
+    """Stored rows of the days that change (less what the drops at work brought before), and those days.
+
+    Days change where new rows lie, where these drops had rows before, and where another copy of a
+    new event lies: it may come again in conflict about its day.
+    """
+    touched = set(pc.unique(new["dt"]).to_pylist())
+    again = pa.array(sorted(landed_again), pa.date32())
+    for day in stored.days(EVENTS):
+        if day in touched:
+            continue
+        near = stored.read(EVENTS, [day], ["event_id", "landed"])
+        known = pc.is_in(near["event_id"], value_set=one(new["event_id"]))
+        if pc.any(pc.or_(known, pc.is_in(near["landed"], value_set=again))).as_py():
+            touched.add(day)
+    old = stored.read(EVENTS, sorted(touched))
+    old = old.filter(pc.invert(pc.is_in(old["landed"], value_set=again)))
+    agent = pc.fill_null(pc.equal(old["bot_rule"], bots.RULES[0]), False)
+    old = old.append_column("agent", agent)
+    extra = {
+        name: nulls(len(old), new.schema.field(name).type) for name in new.column_names if name not in old.schema.names
+    }
+    for name, column in extra.items():
+        old = old.append_column(name, column)
+    return old.select(new.column_names).cast(new.schema), sorted(touched)
+
+
+def visitor(events: pa.Table) -> pa.Array:
+    """Whose stream an event belongs to: the device's, else the login's."""
+    return one(pc.coalesce(events["device_id"], events["user_id"]))
+
+
+def _ordered(events: pa.Table) -> pa.Table:
+    order = stream_order(ranks(visitor(events)), micros(events["event_ts"]), events["event_id"])
+    return events.take(pa.array(order))
+
+
+def _on(events: pa.Table, day: date) -> pa.Table:
+    return events.filter(pc.equal(events["dt"], pa.scalar(day, pa.date32())))
+
+
+def _with_bot_rule(events: pa.Table, clean: Clean) -> pa.Table:
+    """A day's events with the rule that calls their visitor a bot.
+
+    By day, because of zones whose midnight cuts an hour: its other half is another night's business.
+    """
+    codes = bots.event_rules(ranks(visitor(events)), micros(events["event_ts"]) // _HOUR, flags(events["agent"]), clean)
+    names = pa.array([None, *bots.RULES], pa.string()).take(pa.array(codes))
+    return events.set_column(events.schema.get_field_index("bot_rule"), "bot_rule", names).select(list(EVENTS.names))
+
+
+def _quarantine(bad: pa.Table, source: str) -> dict[date, pa.Table]:
+    """Rejected rows in the quarantine's contract, under their drop's day; equal records are numbered."""
+    if not len(bad):
+        return {}
+    landed = pc.fill_null(bad["landed"], pa.scalar(NO_DAY, pa.date32()))
+    drops = {}
+    for day in sorted(set(landed.to_pylist())):
+        drop = bad.filter(pc.equal(landed, pa.scalar(day, pa.date32()))).sort_by("record_id")
+        record = one(drop["record_id"])
+        starts = np.r_[0, np.flatnonzero(ranks(record)[1:] != ranks(record)[:-1]) + 1]
+        copy = np.arange(len(drop)) - np.repeat(starts, np.diff(np.r_[starts, len(drop)])) + 1
+        drops[day] = pa.table(
+            {
+                "record_id": record,
+                "copy": pa.array(copy, pa.int32()),
+                "dt": pa.array([day] * len(drop), pa.date32()),
+                "source": pa.array([source] * len(drop), pa.string()),
+                "reasons": drop["reasons"],
+                "raw": drop["raw"],
+            }
+        ).select(list(QUARANTINE.names))
+    return drops
+
+
+def _counts(rows: pa.Table, bad: pa.Table, chosen: pa.Table, won: Winners, is_new: Bools) -> dict[str, dict[str, int]]:
+    """Per drop: rows read, quarantined, of unknown kind, kept, collapsed, event ids in conflict."""
+    counts: dict[str, dict[str, int]] = {}
+
+    def add(name: str, days: Int64s, number: Int64s | None = None) -> None:
+        found, where = np.unique(days, return_inverse=True)
+        sums = np.bincount(where, weights=number, minlength=len(found))
+        for day, value in zip(found, sums, strict=True):
+            drop = counts.setdefault(_iso(int(day)), dict.fromkeys(COUNTED, 0))
+            drop[name] += int(value)
+
+    add("rows_read", _drops(rows))
+    add("rows_quarantined", _drops(bad))
+    unknown = bad.filter(_has(bad["reasons"], "kind_unknown"))
+    add("rows_unknown_kind", _drops(unknown))
+    won_new = is_new[won.rows]
+    # A drop also answers for its conflicts with what earlier drops brought, whoever won.
+    drop = np.where(won_new, _drops(chosen), won.brought)
+    answers = won.brought >= 0
+    add("rows_kept", drop[answers & won_new])
+    add("rows_collapsed", drop[answers], won.num_collapsed[answers])
+    add("rows_conflict", drop[answers & won.conflict])
+    return counts
+
+
+#: What is counted of each drop.
+COUNTED = ("rows_read", "rows_quarantined", "rows_unknown_kind", "rows_kept", "rows_collapsed", "rows_conflict")
+
+
+def _has(lists: pa.ChunkedArray, value: str) -> pa.Array:
+    column = one(lists)
+    parents = pc.list_parent_indices(column).to_numpy()
+    hits = pc.equal(pc.list_flatten(column), value).to_numpy(zero_copy_only=False).astype(bool)
+    found = np.zeros(len(column), bool)
+    found[parents[hits]] = True
+    return pa.array(found)
+
+
+def _drops(rows: pa.Table) -> Int64s:
+    landed = one(pc.fill_null(rows["landed"], pa.scalar(NO_DAY, pa.date32())))
+    return np.asarray(landed.cast(pa.int32()).to_numpy(zero_copy_only=False), np.int64)
+
+
+def _iso(day: int) -> str:
+    return date.fromordinal(NO_DAY.toordinal() + day).isoformat()
+
+
+Counts = dict[str, int]
+
+
+def reconcile(reports: Iterable[dict[str, Counts]], num_written: int, num_quarantined: int) -> dict[date, Counts]:
+    """Counts of each drop over all buckets, after holding independent counts against each other.
+
+    Rows read and collapsed were counted in memory, kept and quarantined ones in the written files.
+
+    Raises:
+        AssertionError: they do not add up, which no input may cause.
+    """
+    drops: dict[date, Counts] = {}
+    for report in reports:
+        for day, counts in report.items():
+            drop = drops.setdefault(date.fromisoformat(day), dict.fromkeys(COUNTED, 0))
+            for name, value in counts.items():
+                drop[name] += value
+    total = {name: sum(drop[name] for drop in drops.values()) for name in COUNTED}
+    assert total["rows_read"] == num_written + total["rows_collapsed"] + num_quarantined, (
+        f"read {total['rows_read']} rows, but kept {num_written} + duplicate {total['rows_collapsed']} "
+        f"+ quarantined {num_quarantined} differ"
+    )
+    return {
+        day: drop | {"rows_duplicate": drop["rows_read"] - drop["rows_quarantined"] - drop["rows_kept"]}
+        for day, drop in drops.items()
+    }
