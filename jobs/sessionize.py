@@ -9,6 +9,7 @@ Safe to run twice: without changes there is nothing to do.
 from __future__ import annotations
 
 import argparse
+import time
 from datetime import date, timedelta
 from typing import Any
 
@@ -56,7 +57,9 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     in_sessions, whole = staged[SESSION_EVENTS.name], staged[SESSIONS.name]
     # The rows that were there, plus what came, less what went: counted apart from the rows written.
     expected = in_sessions.num_rows - total["rows"] + total["replaced"] + total["added"] - total["removed"]
+    asked = time.monotonic()
     facts = checked(job, lake, at, in_sessions, whole, expected)
+    judged = time.monotonic()
     for (_, day), known in facts.items():
         # Days that only neighbours touched may have changes of their own to come: they keep their mark.
         known[BUILT_FROM] = marks(
@@ -71,6 +74,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         "sessions_renamed": total["renamed"],
         "days_rebuilt": len(in_sessions.entries),
         "days_frozen": len(frozen),
+        "gate_seconds": round(judged - asked, 1),
     }
 
 

@@ -132,6 +132,9 @@ def shop() -> dict[date, list[Record]]:
     drops[THIRD].append(drops[SECOND][5] | {"cost": "77", "got": noon(THIRD).isoformat()})
     drops[SECOND].append(record("twice", noon(SECOND, 11 * 60 - 1), who="p3"))
     drops[THIRD].append(record("twice", noon(SECOND, 11 * 60 + 1), who="p3", got=noon(SECOND, -60).isoformat()))
+    # One name for what four people did: they lie in different buckets, and one of them keeps it.
+    drops[SECOND] += [record("shared", noon(SECOND, 30 - n), who=f"p{n}") for n in range(3)]
+    drops[THIRD].append(record("shared", noon(SECOND, 20), who="p4", got=noon(SECOND, -600).isoformat()))
     return drops
 
 
@@ -268,7 +271,7 @@ def test_counts_add_up_and_the_log_is_what_was_sent(three_nights: Jobs) -> None:
     assert counts["rows_in"] == counts["rows_out"] + counts["rows_duplicate"] + counts["rows_rejected"]
     assert counts["reasons"]["malformed"] == 1
     assert counts["reasons"]["price_impossible"] == 1
-    assert counts["rows_conflict"] == 2
+    assert counts["rows_conflict"] == 3
     rows = [row for day in (FIRST, SECOND, THIRD) for row in three_nights.rows(EVENTS, day)]
     names = {row["id"] for drop in drops.values() for row in drop if not row["id"].endswith(("-bad", "-fee"))}
     assert sorted(row["event_id"] for row in rows) == sorted(names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -52,25 +52,42 @@ def flags(column: pa.ChunkedArray | pa.Array) -> Bools:
     return np.asarray(pc.fill_null(one(column), False).to_numpy(zero_copy_only=False), dtype=bool)
 
 
-def stream_order(visitor_rank: Int64s, ts: Int64s, event_id: pa.ChunkedArray | pa.Array) -> Int64s:
-    """Row numbers in the total order (visitor, event_ts, event_id).
+def stream_order(*keys: Int64s, event_id: pa.ChunkedArray | pa.Array) -> Int64s | None:
+    """Row numbers in the total order (keys..., event_id); None where the rows have it already.
 
-    Two integers decide nearly always; only rows that tie in both have their names compared, which
+    Integers decide nearly always; only rows that tie in all of them have their names compared, which
     takes 20 M rows from 20 s to 5 s of one core.
     """
-    order = np.lexsort((ts, visitor_rank))
-    if len(order) < 2:
-        return order
-    v, t = visitor_rank[order], ts[order]
-    same = np.r_[False, (v[1:] == v[:-1]) & (t[1:] == t[:-1])]
-    tied = same | np.r_[same[1:], False]
+    order = None if _ascending(keys) else np.lexsort(keys[::-1])
+    sorted_keys = keys if order is None else [key[order] for key in keys]
+    same = np.r_[False, np.logical_and.reduce([key[1:] == key[:-1] for key in sorted_keys])][: len(keys[0])]
+    tied = same | np.r_[same[1:], np.zeros(min(1, len(same)), bool)]
     if not tied.any():
         return order
+    order = np.arange(len(same)) if order is None else order
     rows = order[tied]
-    keys = pa.table({"v": v[tied], "t": t[tied], "e": one(event_id).take(pa.array(rows))})
-    by = pc.sort_indices(keys, sort_keys=[("v", "ascending"), ("t", "ascending"), ("e", "ascending")])
+    table = pa.table([key[tied] for key in sorted_keys] + [one(event_id).take(pa.array(rows))], names=_names(keys))
+    by = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in table.column_names])
     order[tied] = rows[by.to_numpy()]
     return order
+
+
+def _names(keys: Sequence[Int64s]) -> list[str]:
+    return [f"key{number}" for number in range(len(keys))] + ["event_id"]
+
+
+def _ascending(keys: Sequence[Int64s]) -> bool:
+    """Whether rows ascend by the keys, ties allowed."""
+    above = np.zeros(max(len(keys[0]) - 1, 0), bool)
+    for key in keys:
+        if (~above & (key[1:] < key[:-1])).any():
+            return False
+        above |= key[1:] > key[:-1]
+    return True
+
+
+def in_order(rows: pa.Table, order: Int64s | None) -> pa.Table:
+    return rows.combine_chunks() if order is None else rows.take(pa.array(order)).combine_chunks()
 
 
 def days_of(ts: Int64s, time_zone: str) -> Int64s:

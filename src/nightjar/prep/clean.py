@@ -12,7 +12,6 @@ from pyspark.sql import functions as F
 
 from nightjar.contracts import EVENTS, ITEM_KINDS, Platform
 from nightjar.prep import bots
-from nightjar.prep.pseudonyms import encrypted, with_key, without_key
 from nightjar.prep.sources import RAW_KIND
 from nightjar.settings import Clean, Source
 
@@ -58,29 +57,17 @@ def is_kept() -> Column:
     return F.col("reasons").isNull()
 
 
-def judged(events: DataFrame, clean: Clean, source: Source, key: bytes, num_buckets: int) -> DataFrame:
+def judged(events: DataFrame, clean: Clean, source: Source, num_buckets: int) -> DataFrame:
     """Judge mapped rows and send each to its visitor's bucket: partition n holds bucket n.
 
-    Only what the mapping fills travels. A rejected row takes its raw record along, encrypted.
+    Only what the mapping fills travels. A rejected row takes its raw record along.
     """
     rows = with_reasons(events, clean, source)
-    bad = ~is_kept()
-    rows = without_key(
-        with_key(rows, key)
-        .withColumn("record_id", F.when(bad, F.sha2("raw", 256)))
-        .withColumn("_sealed", F.when(bad, encrypted("raw")))
-    )
+    raw = F.when(~is_kept(), F.col("raw"))
     # Equal records share a bucket, which numbers them; so do all events of a visitor.
-    owner = F.when(bad, F.col("record_id")).otherwise(F.coalesce("device_id", "user_id"))
+    owner = F.coalesce(raw, "device_id", "user_id")
     mapped = [name for name in EVENTS.names if name in source.events or name in ("dt", "landed")]
     agent = [bots.is_agent(clean).alias("agent")] if "attributes" in source.events else []
-    sealed = F.col("_sealed").alias("raw")
-    travelling = rows.select(
-        *mapped,
-        *agent,
-        "reasons",
-        "record_id",
-        sealed,
-        F.pmod(F.xxhash64(owner), num_buckets).cast("int").alias("bucket"),
-    )
+    bucket = F.pmod(F.xxhash64(owner), num_buckets).cast("int")
+    travelling = rows.select(*mapped, *agent, "reasons", raw.alias("raw"), bucket.alias("bucket"))
     return travelling.repartitionById(num_buckets, "bucket").drop("bucket")

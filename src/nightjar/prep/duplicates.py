@@ -53,9 +53,7 @@ def winners(events: pa.Table, is_new: Bools) -> Winners:
         return alone
     copies = _comparable(events.take(pa.array(many)))
     keys = ["event_id", "received_at", "event_ts", *CONTENT, "landed"]
-    order = pc.sort_indices(
-        copies, sort_keys=[(name, "ascending") for name in keys], null_placement="at_end"
-    ).to_numpy()
+    order = pc.sort_indices(copies, sort_keys=[(name, "ascending", "at_end") for name in keys]).to_numpy()
     many, copies = many[order], copies.take(pa.array(order))
     first = np.r_[True, event[many][1:] != event[many][:-1]]
     starts = np.flatnonzero(first)

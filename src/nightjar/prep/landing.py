@@ -6,6 +6,7 @@ visitors at a time: pseudonyms, duplicates against what is stored, bots, and the
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from nightjar.contracts.render import arrow_schema
 from nightjar.prep import bots
 from nightjar.prep.arrays import Bools, Int64s, flags, micros, nulls, one, ranks, stream_order
 from nightjar.prep.duplicates import Winners, winners
-from nightjar.prep.pseudonyms import pseudonyms
+from nightjar.prep.pseudonyms import pseudonyms, sealed
 from nightjar.settings import Clean
 
 #: Where rejected rows are filed whose day is unreadable in a file without drop days: they belong to
@@ -123,13 +124,12 @@ def land(
     events = pa.concat_tables([named, near]).combine_chunks()
     is_new = np.arange(len(events)) < len(named)
     won = winners(events, is_new)
-    chosen = events.take(pa.array(won.rows))
-    ordered = _ordered(chosen)
+    ordered, drops = _ordered(events, won)
     return Landing(
-        {day: _with_bot_rule(_on(ordered, day), clean) for day in touched},
-        _quarantine(bad, source),
+        {day: with_bot_rule(_on(ordered, day), clean) for day in touched},
+        _quarantine(bad, source, key),
         users,
-        _counts(rows, bad, chosen, won, is_new),
+        _counts(rows, bad, drops, won, is_new),
         dict(Counter(pc.list_flatten(one(bad["reasons"])).to_pylist())),
     )
 
@@ -139,8 +139,7 @@ def _filled(rows: pa.Table) -> pa.Table:
     extra = {
         "agent": pa.bool_(),
         "reasons": pa.list_(pa.string()),
-        "raw": pa.binary(),
-        "record_id": pa.string(),
+        "raw": pa.string(),
     }
     wanted = {field.name: field.type for field in _SCHEMA} | extra
     have = set(rows.column_names)
@@ -200,16 +199,34 @@ def visitor(events: pa.Table) -> pa.Array:
     return one(pc.coalesce(events["device_id"], events["user_id"]))
 
 
-def _ordered(events: pa.Table) -> pa.Table:
-    order = stream_order(ranks(visitor(events)), micros(events["event_ts"]), events["event_id"])
-    return events.take(pa.array(order))
+def _ordered(events: pa.Table, won: Winners) -> tuple[pa.Table, Int64s]:
+    """The winners by day and then in stream order, moved once; and the drop of each, in the order of `won`."""
+    keys = events.select(["dt", "device_id", "user_id", "event_ts", "event_id", "landed"]).take(pa.array(won.rows))
+    order = stream_order(_days(keys["dt"]), ranks(visitor(keys)), micros(keys["event_ts"]), event_id=keys["event_id"])
+    rows = won.rows if order is None else won.rows[order]
+    return events.take(pa.array(rows)).combine_chunks(), _drops(keys)
+
+
+def _days(column: pa.ChunkedArray | pa.Array) -> Int64s:
+    """Dates as days since 1970."""
+    return np.asarray(one(column).cast(pa.int32()).to_numpy(zero_copy_only=False), np.int64)
 
 
 def _on(events: pa.Table, day: date) -> pa.Table:
-    return events.filter(pc.equal(events["dt"], pa.scalar(day, pa.date32())))
+    """A day's rows of events that are ordered by day."""
+    days, wanted = _days(events["dt"]), day.toordinal() - NO_DAY.toordinal()
+    first, last = np.searchsorted(days, wanted, "left"), np.searchsorted(days, wanted, "right")
+    return events.slice(first, last - first)
 
 
-def _with_bot_rule(events: pa.Table, clean: Clean) -> pa.Table:
+def without(events: pa.Table, event_ids: Sequence[str], clean: Clean) -> pa.Table:
+    """A day's rows of one bucket without some events; their visitors may then be too slow for a bot."""
+    kept = events.filter(pc.invert(pc.is_in(events["event_id"], value_set=pa.array(event_ids))))
+    agent = pc.fill_null(pc.equal(kept["bot_rule"], bots.RULES[0]), False)
+    return with_bot_rule(kept.append_column("agent", agent), clean)
+
+
+def with_bot_rule(events: pa.Table, clean: Clean) -> pa.Table:
     """A day's events with the rule that calls their visitor a bot.
 
     By day, because of zones whose midnight cuts an hour: its other half is another night's business.
@@ -219,11 +236,14 @@ def _with_bot_rule(events: pa.Table, clean: Clean) -> pa.Table:
     return events.set_column(events.schema.get_field_index("bot_rule"), "bot_rule", names).select(list(EVENTS.names))
 
 
-def _quarantine(bad: pa.Table, source: str) -> dict[date, pa.Table]:
+def _quarantine(bad: pa.Table, source: str, key: bytes) -> dict[date, pa.Table]:
     """Rejected rows in the quarantine's contract, under their drop's day; equal records are numbered."""
     if not len(bad):
         return {}
     landed = pc.fill_null(bad["landed"], pa.scalar(NO_DAY, pa.date32()))
+    raw = bad["raw"].to_pylist()
+    bad = bad.append_column("record_id", pa.array([hashlib.sha256(text.encode()).hexdigest() for text in raw]))
+    bad = bad.append_column("sealed", pa.array(sealed(key, raw), pa.binary()))
     drops = {}
     for day in sorted(set(landed.to_pylist())):
         drop = bad.filter(pc.equal(landed, pa.scalar(day, pa.date32()))).sort_by("record_id")
@@ -237,13 +257,13 @@ def _quarantine(bad: pa.Table, source: str) -> dict[date, pa.Table]:
                 "dt": pa.array([day] * len(drop), pa.date32()),
                 "source": pa.array([source] * len(drop), pa.string()),
                 "reasons": drop["reasons"],
-                "raw": drop["raw"],
+                "raw": drop["sealed"],
             }
         ).select(list(QUARANTINE.names))
     return drops
 
 
-def _counts(rows: pa.Table, bad: pa.Table, chosen: pa.Table, won: Winners, is_new: Bools) -> dict[str, dict[str, int]]:
+def _counts(rows: pa.Table, bad: pa.Table, drops: Int64s, won: Winners, is_new: Bools) -> dict[str, dict[str, int]]:
     """Per drop: rows read, quarantined, of unknown kind, kept, collapsed, event ids in conflict."""
     counts: dict[str, dict[str, int]] = {}
 
@@ -260,7 +280,7 @@ def _counts(rows: pa.Table, bad: pa.Table, chosen: pa.Table, won: Winners, is_ne
     add("rows_unknown_kind", _drops(unknown))
     won_new = is_new[won.rows]
     # A drop also answers for its conflicts with what earlier drops brought, whoever won.
-    drop = np.where(won_new, _drops(chosen), won.brought)
+    drop = np.where(won_new, drops, won.brought)
     answers = won.brought >= 0
     add("rows_kept", drop[answers & won_new])
     add("rows_collapsed", drop[answers], won.num_collapsed[answers])
@@ -282,8 +302,7 @@ def _has(lists: pa.ChunkedArray, value: str) -> pa.Array:
 
 
 def _drops(rows: pa.Table) -> Int64s:
-    landed = one(pc.fill_null(rows["landed"], pa.scalar(NO_DAY, pa.date32())))
-    return np.asarray(landed.cast(pa.int32()).to_numpy(zero_copy_only=False), np.int64)
+    return _days(pc.fill_null(rows["landed"], pa.scalar(NO_DAY, pa.date32())))
 
 
 def _iso(day: int) -> str:
@@ -291,6 +310,48 @@ def _iso(day: int) -> str:
 
 
 Counts = dict[str, int]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Who gives way where several visitors' events bear one name.
+
+    Args:
+        losers: file -> event ids that it must lose.
+        counts: what that changes in the counts of the drops, as in `Landing.counts`.
+    """
+
+    losers: dict[str, list[str]]
+    counts: dict[str, Counts]
+
+
+def settle(shared: pa.Table, days: Sequence[date]) -> Settled:
+    """Choose one winner per event_id among rows of different buckets, by the rule of `winners`.
+
+    A bucket knows its own visitors only; two trackers that give out the same id meet here.
+
+    Args:
+        shared: columns of the events contract and `filename`, for ids that occur in several files.
+        days: the drops at work.
+    """
+    is_new = flags(pc.is_in(shared["landed"], value_set=pa.array(days, pa.date32())))
+    won = winners(shared, is_new)
+    lost = np.ones(len(shared), bool)
+    lost[won.rows] = False
+    losers: dict[str, list[str]] = {}
+    for row in shared.filter(pa.array(lost)).select(["filename", "event_id"]).to_pylist():
+        losers.setdefault(row["filename"], []).append(row["event_id"])
+    counts: dict[str, Counts] = {}
+    gave_way = [_iso(int(day)) for day in _drops(shared)[lost & is_new]]
+    contested = [_iso(int(day)) for day in won.brought[won.conflict & (won.brought >= 0)]]
+    for name, days_of_rows, step in (
+        ("rows_kept", gave_way, -1),
+        ("rows_collapsed", gave_way, 1),
+        ("rows_conflict", contested, 1),
+    ):
+        for day in days_of_rows:
+            counts.setdefault(day, dict.fromkeys(COUNTED, 0))[name] += step
+    return Settled(losers, counts)
 
 
 def reconcile(reports: Iterable[dict[str, Counts]], num_written: int, num_quarantined: int) -> dict[date, Counts]:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from collections.abc import Sequence
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-_BLOCK = 64  # bytes of a SHA-256 block, to which HMAC pads its key (RFC 2104)
-_CUT = 12
-_INNER, _OUTER, _AES = "_hmac_inner", "_hmac_outer", "_aes_key"
+from nightjar.contracts import BadInput
+
+_CUT = 12  # bytes of a pseudonym, and of a nonce
 
 
 def pseudonym(key: bytes, id_kind: str, shop_id: str) -> str:
@@ -37,48 +38,35 @@ def pseudonyms(key: bytes, id_kind: str, ids: pa.Array) -> tuple[pa.StructArray,
     return pairs, named.take(encoded.indices)
 
 
-def with_key(frame: DataFrame, key: bytes) -> DataFrame:
-    """Add the key's derived columns, for `pseudonym_column` and `encrypted`; drop them with `without_key`.
-
-    A broadcast row, not literals: literals would print the key in every query plan.
-    """
-    padded = key.ljust(_BLOCK, b"\0")
-    row = (
-        bytearray(byte ^ 0x36 for byte in padded),
-        bytearray(byte ^ 0x5C for byte in padded),
-        bytearray(hashlib.sha256(b"quarantine" + key).digest()),
-    )
-    spark: SparkSession = frame.sparkSession
-    keys = spark.createDataFrame([row], f"{_INNER} BINARY, {_OUTER} BINARY, {_AES} BINARY")
-    return frame.crossJoin(F.broadcast(keys))
-
-
-def without_key(frame: DataFrame) -> DataFrame:
-    return frame.drop(_INNER, _OUTER, _AES)
-
-
-def pseudonym_column(id_kind: str, column: str) -> Column:
-    """`pseudonym` as Spark SQL; null stays null."""
-    text = F.encode(F.concat(F.lit(f"{id_kind}:"), F.col(column)), "UTF-8")
-    return F.translate(F.base64(F.substring(_hmac(text), 1, _CUT)), "+/", "-_")
-
-
-def encrypted(column: str) -> Column:
-    """AES-256-GCM of a text column, readable with the key only.
+def sealed(key: bytes, texts: Sequence[str]) -> list[bytes]:
+    """AES-256-GCM of each text, readable with the key only.
 
     The nonce derives from the text, so a re-run writes the same bytes; equal records are then
     visibly equal, which the record's own hash says anyway.
     """
-    text = F.encode(F.col(column), "UTF-8")
-    nonce = F.substring(_hmac(F.concat(F.encode(F.lit("nonce:"), "UTF-8"), text)), 1, 12)
-    return F.aes_encrypt(text, F.col(_AES), F.lit("GCM"), F.lit("DEFAULT"), nonce)
+    cipher = AESGCM(_aes_key(key))
+
+    def seal(text: str) -> bytes:
+        nonce = hmac.new(key, f"nonce:{text}".encode(), hashlib.sha256).digest()[:_CUT]
+        return nonce + cipher.encrypt(nonce, text.encode(), None)
+
+    return [seal(text) for text in texts]
 
 
-def decrypted(column: str) -> Column:
-    """The inverse of `encrypted`."""
-    return F.decode(F.aes_decrypt(F.col(column), F.col(_AES), F.lit("GCM")), "UTF-8")
+def unsealed(key: bytes, records: Sequence[bytes]) -> list[str]:
+    """The inverse of `sealed`.
+
+    Raises:
+        BadInput: another key sealed them.
+    """
+    cipher = AESGCM(_aes_key(key))
+    try:
+        return [cipher.decrypt(record[:_CUT], record[_CUT:], None).decode() for record in records]
+    except InvalidTag as error:
+        raise BadInput(
+            "the quarantine was written under another key", "restore secrets/pseudonym.key from the backup of secrets"
+        ) from error
 
 
-def _hmac(message: Column) -> Column:
-    inner = F.unhex(F.sha2(F.concat(F.col(_INNER), message), 256))
-    return F.unhex(F.sha2(F.concat(F.col(_OUTER), inner), 256))
+def _aes_key(key: bytes) -> bytes:
+    return hashlib.sha256(b"quarantine" + key).digest()

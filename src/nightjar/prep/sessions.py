@@ -32,6 +32,7 @@ from nightjar.prep.arrays import (
     days_of,
     differs,
     flags,
+    in_order,
     micros,
     one,
     ranks,
@@ -64,11 +65,9 @@ def stream_in(session_events: pa.Table) -> pa.Table:
 
 def session_events_from(stream: pa.Table, sessions: Sessions, time_zone: str) -> pa.Table:
     """Cut whole visitors' streams into sessions: rows of session_events in their order, `is_bot` still false."""
-    visitors = ranks(stream["visitor_id"])
-    order = stream_order(visitors, micros(stream["event_ts"]), stream["event_id"])
-    rows, visitors = stream.take(pa.array(order)), visitors[order]
+    rows = _ordered(stream)
     ts, login = micros(rows["event_ts"]), codes(rows["login"])
-    starts = _starts(visitors, ts, login, sessions)
+    starts = _starts(codes(rows["visitor_id"]), ts, login, sessions)
     first = np.flatnonzero(starts)
     number = np.cumsum(starts) - 1
     of_login = np.maximum.reduceat(login, first) if len(first) else first
@@ -84,6 +83,11 @@ def session_events_from(stream: pa.Table, sessions: Sessions, time_zone: str) ->
         "is_bot": pa.array(np.zeros(len(ts), bool)),
     }
     return pa.table(columns | {name: rows[name] for name in KEPT}).select(list(SESSION_EVENTS.names))
+
+
+def _ordered(rows: pa.Table) -> pa.Table:
+    order = stream_order(ranks(rows["visitor_id"]), micros(rows["event_ts"]), event_id=rows["event_id"])
+    return in_order(rows, order)
 
 
 def _starts(visitors: Int64s, ts: Int64s, login: Int64s, sessions: Sessions) -> Bools:
@@ -141,10 +145,7 @@ def finished(session_events: pa.Table, clean: Clean) -> tuple[pa.Table, pa.Table
     Args:
         session_events: rows of the contract whose sessions are complete, in any order.
     """
-    order = stream_order(
-        ranks(session_events["visitor_id"]), micros(session_events["event_ts"]), session_events["event_id"]
-    )
-    rows = session_events.take(pa.array(order)).combine_chunks()
+    rows = _ordered(session_events)
     if not len(rows):
         return rows, arrow_schema(SESSIONS).empty_table()
     position = one(rows["position"]).to_numpy()
@@ -395,7 +396,9 @@ class Sessionize:
         if len(done.renames):
             before = stored.read(SESSION_RENAMES, [self.night])
             known = pc.is_in(before["old_session_id"], value_set=one(done.renames["old_session_id"]))
-            tables[SESSION_RENAMES.name, self.night] = pa.concat_tables([before.filter(pc.invert(known)), done.renames])
+            tables[SESSION_RENAMES.name, self.night] = pa.concat_tables(
+                [before.filter(pc.invert(known)), done.renames.cast(before.schema)]
+            )
         return tables, {
             "added": done.num_added,
             "removed": done.num_removed,

@@ -249,6 +249,8 @@ class Lake:
                 for part in current[table.name](day).parts:
                     files[_bucket(part, table)][table.name, day] = part.file
         task = _task(work, files, {table.name: (table, folders[table.name]) for table in tables})
+        # A task takes its whole bucket; small batches would be glued together again.
+        rows.sparkSession.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "100000")
         results = [json.loads(row["result"]) for row in rows.mapInArrow(task, "result STRING").collect()]
         results.sort(key=lambda result: int(result["bucket"]))
         staged = {}
@@ -266,6 +268,40 @@ class Lake:
             folders[table.name].mkdir(parents=True, exist_ok=True)
             staged[table.name] = Staged(table, shop, folders[table.name], entries)
         return staged, [result["report"] for result in results]
+
+    def repeated(self, table: Table, column: str, staged: Staged, days: Iterable[date]) -> pa.Table:
+        """Rows whose value of `column` occurs more than once in the staged days and some stored ones.
+
+        Returns:
+            The contract's columns and `filename`; nearly always no row at all.
+        """
+        import duckdb
+
+        current = self._entries_of(staged.shop, table)
+        entries = [*staged.entries.values(), *(current(day) for day in days if day not in staged.entries)]
+        files = [file for entry in entries for file in entry.files]
+        with duckdb.connect(config={"memory_limit": "2GB"}) as connection:
+            if files:
+                # Names of columns are the contract's own. Hashes first: 8 bytes a row instead of the ids.
+                again = f"SELECT hash({column}) FROM read_parquet($files) GROUP BY ALL HAVING count(*) > 1"  # noqa: S608
+                hashes = [row[0] for row in connection.execute(again, {"files": files}).fetchall()]
+                if hashes:
+                    rows = f"FROM read_parquet($files, filename = true) WHERE list_contains($hashes, hash({column}))"
+                    return connection.sql(rows, params={"files": files, "hashes": hashes}).to_arrow_table()
+        return arrow_schema(table).append(_filename()).empty_table()
+
+    def rewrite(self, staged: Staged, file: str, change: Callable[[pa.Table], pa.Table]) -> None:
+        """Replace one file of the staged days, or of a stored day, which becomes staged."""
+        table = staged.table
+        current = self._entries_of(staged.shop, table)
+        day = date.fromisoformat(Path(file).parent.name.removeprefix("_dt="))
+        entry = staged.entries.get(day) or current(day)
+        part = next(part for part in entry.parts if part.file == file)
+        stored = Stored({(table.name, day): file})
+        rows = change(stored.read(table, [day]))
+        new = write_bucket(staged.folder, table, day, _bucket(part, table), rows) if len(rows) else None
+        parts = tuple(other if other is not part else new for other in entry.parts)
+        staged.entries[day] = replace(entry, parts=tuple(part for part in parts if part is not None))
 
     def num_buckets(self, shop: str, table: Table, wanted: int) -> int:
         """How many buckets the shop's table has; `wanted` while it has no rows at all."""
@@ -380,6 +416,12 @@ class Lake:
             parts = tuple(_part(table, file) for file in files)
             entries[day] = Entry(str(table.at(shop, day)), parts, run_id, table.version)
         return Staged(table, shop, folder, entries)
+
+
+def _filename() -> pa.Field:
+    import pyarrow as pa
+
+    return pa.field("filename", pa.string())
 
 
 def combined(hashes: Iterable[str]) -> str:

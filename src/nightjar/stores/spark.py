@@ -25,6 +25,8 @@ _SETTINGS = {
     "spark.hadoop.fs.file.impl.disable.cache": "false",
     "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000",  # listing 60 local days needs no job
     "spark.sql.execution.arrow.maxRecordsPerBatch": "4096",
+    # Any smaller bound has the size of the batch summed up for each row: 15.6 s instead of 8.4 s for 20 M rows.
+    "spark.sql.execution.arrow.maxBytesPerBatch": str(2**31 - 1),
     "spark.log.level": "ERROR",
 }
 
