@@ -20,6 +20,7 @@ class Kind(StrEnum):
     CLICK = "click"
     IMPRESSION = "impression"
     UNCART = "uncart"
+    FAVOURITE = "favourite"
 
     @property
     def code(self) -> int:
@@ -28,7 +29,7 @@ class Kind(StrEnum):
 
 
 #: Kinds whose rows make no sense without an item.
-ITEM_KINDS = (Kind.VIEW, Kind.CART, Kind.PURCHASE, Kind.RETURN, Kind.REVIEW, Kind.UNCART)
+ITEM_KINDS = (Kind.VIEW, Kind.CART, Kind.PURCHASE, Kind.RETURN, Kind.REVIEW, Kind.UNCART, Kind.FAVOURITE)
 
 
 class Platform(StrEnum):

@@ -11,7 +11,17 @@ from pyspark.sql import functions as F
 from nightjar.contracts import HOLDOUT, SEQUENCES, VOCABULARY, Kind, Platform
 
 #: Consecutive events on one item are one entry; it keeps the kind that means most.
-STRENGTH = (Kind.IMPRESSION, Kind.CLICK, Kind.VIEW, Kind.REVIEW, Kind.UNCART, Kind.CART, Kind.RETURN, Kind.PURCHASE)
+STRENGTH = (
+    Kind.IMPRESSION,
+    Kind.CLICK,
+    Kind.VIEW,
+    Kind.REVIEW,
+    Kind.UNCART,
+    Kind.FAVOURITE,
+    Kind.CART,
+    Kind.RETURN,
+    Kind.PURCHASE,
+)
 
 
 def people(session_events: DataFrame) -> DataFrame:
