@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from nightjar.contracts import BadInput, Kind
-from nightjar.settings import Conf, Source, load_conf, load_source, repository
+from nightjar.settings import Conf, Files, Source, load_conf, load_source, repository
 
 CONF = repository() / "conf"
 MODELS = sorted((CONF / "models").glob("*.toml"))
@@ -182,6 +183,17 @@ def test_a_source_overrides_settings_and_sets_override_it(tmp_path: Path) -> Non
         ("doc =", "dco =", ("doc", "dco")),
         ('format = "csv"', 'format = "xml"', ("format", "jsonl")),
         ('layout = "single"', 'layout = "daily"', ("{day}",)),
+        ('layout = "single"', 'layout = "daily"\npattern = "{yyyy}-{mm}.csv"', ("{dd}",)),
+        ('format = "csv"', 'format = "lines"', ("regex",)),
+        ('format = "csv"', 'format = "lines"\nregex = "(a+)"', ("group (?<name>...)",)),
+        ('format = "csv"', 'format = "csv"\nregex = "(?<a>a+)"', ("regex means nothing for format csv",)),
+        ('format = "csv"', 'format = "parquet"\ncolumns = ["a"]', ("columns means nothing for format parquet",)),
+        ('format = "csv"', 'format = "csv"\ndelimiter = "||"', ("delimiter",)),
+        ("[events]", '[fields]\nid = "INT"\n[events]', ("STRING",)),
+        ("[events]", '[derived]\nElement = "1"\n[events]', ("[derived]", "Element")),
+        ("[events]", '[parts.a]\npattern = "*"\n[parts.b]\npattern = "*"\n[events]', ("[parts]", "pattern")),
+        ("[events]", '[parts.a]\npatern = "*"\n[events]', ("parts.a.patern",)),
+        ("[events]", 'ignored = ["looked"]\n[events]', ("[kinds] and ignored both name looked",)),
         ('format = "csv"', 'format = "jsonl"', ("[fields]",)),
         ("Europe/Berlin", "Europe/Brlin", ("time_zone", "Europe/Brlin")),
         ("Europe/Berlin", "../etc/passwd", ("time_zone",)),
@@ -212,10 +224,78 @@ def test_a_source_overrides_known_settings_only(tmp_path: Path, override: str) -
 def test_an_unknown_source_names_the_known_ones() -> None:
     with pytest.raises(BadInput, match=r"no source mapping .*nowhere\.toml") as caught:
         load_source("nowhere")
-    assert "online_retail, retailrocket, synthetic" in caught.value.next_command
+    assert "online_retail, otto, rees46, retailrocket" in caught.value.next_command
     refused(lambda: load_source("/nowhere/acme.toml"), "/nowhere/acme.toml")
 
 
 def test_a_file_name_that_names_no_shop_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "My Shop.toml", ACME)
     refused(lambda: load_source(str(path)), "My Shop.toml", "name")
+
+
+# -- mappings that build on others, and sources of several kinds of files
+
+
+def test_an_extending_mapping_states_what_differs(tmp_path: Path) -> None:
+    write(tmp_path / "acme.toml", ACME)
+    path = write(
+        tmp_path / "branch.toml",
+        'extends = "acme.toml"\ntime_zone = "Europe/Vienna"\n[events]\nitem_id = "sku"\n[kinds]\nbought = "purchase"\n',
+    )
+    source = load_source(str(path))
+    assert (source.name, source.time_zone, source.doc) == ("branch", "Europe/Vienna", "A shop for tests.")
+    assert source.events == {**load_source(str(tmp_path / "acme.toml")).events, "item_id": "sku"}
+    assert source.kinds == {"looked": Kind.VIEW, "bought": Kind.PURCHASE}
+    assert source.mapping == str(path)
+
+
+def test_an_extending_mapping_may_name_a_bundled_one(tmp_path: Path) -> None:
+    source = load_source(str(write(tmp_path / "myshop.toml", 'extends = "ga4"\ntime_zone = "Asia/Tokyo"\n')))
+    ga4 = load_source("ga4")
+    assert (source.name, source.time_zone, source.events) == ("myshop", "Asia/Tokyo", ga4.events)
+    assert (ga4.mapping, ga4.argument, source.argument) == (
+        "conf/sources/ga4.toml",
+        "ga4",
+        str(tmp_path / "myshop.toml"),
+    )
+
+
+def test_what_an_extending_mapping_cannot_do(tmp_path: Path) -> None:
+    for name, parent in (("a", "b.toml"), ("b", "a.toml"), ("c", "c.toml"), ("d", "nowhere")):
+        write(tmp_path / f"{name}.toml", f'extends = "{parent}"\n')
+    refused(lambda: load_source(str(tmp_path / "a.toml")), "extends itself through")
+    refused(lambda: load_source(str(tmp_path / "c.toml")), "c.toml extends itself through c.toml")
+    refused(lambda: load_source(str(tmp_path / "d.toml")), "no source mapping", "nowhere")
+
+
+def test_parts_differ_in_what_they_state(tmp_path: Path) -> None:
+    parts = """
+[parts.clicks]
+pattern = "clicks-{day}.csv"
+columns = ["id", "ts"]
+[parts.orders]
+format = "jsonl"
+pattern = "orders-{day}.jsonl"
+[parts.orders.fields]
+id = "STRING"
+"""
+    text = ACME.replace('layout = "single"', 'layout = "daily"\ndelimiter = ";"').replace(
+        "[events]", f"{parts}[events]"
+    )
+    source = load_source(str(write(tmp_path / "acme.toml", text)))
+    clicks, orders = source.files["clicks"], source.files["orders"]
+    assert (clicks.format, clicks.delimiter, clicks.known) == ("csv", ";", {"id": "STRING", "ts": "STRING"})
+    assert (orders.format, orders.pattern, orders.columns) == ("jsonl", "orders-{day}.jsonl", ())
+
+
+def test_a_pattern_names_one_day_or_all() -> None:
+    from datetime import date
+
+    compact = Files(format="parquet", pattern="{yyyy}/{mm}/events_{yyyy}{mm}{dd}*.parquet")
+    assert compact.glob(date(2001, 2, 3)) == "2001/02/events_20010203*.parquet"
+    assert compact.glob(None) == "*/*/events_*.parquet"
+    regex, tokens = compact.path_regex()
+    found = re.search(regex, "/data/2001/02/events_20010203-0.parquet")
+    assert found
+    assert dict(zip(tokens, found.groups(), strict=True)) == {"{yyyy}": "2001", "{mm}": "02", "{dd}": "03"}
+    assert not re.search(regex, "/data/2001/02/clicks_events_20010203.parquet")

@@ -14,7 +14,7 @@ from typing import Any
 from nightjar import settings
 from nightjar.contracts import TABLES
 from nightjar.contracts.render import dictionary
-from nightjar.settings import Conf, Source, read_toml, repository
+from nightjar.settings import Conf, Files, Source, read_toml, repository
 
 FOLDER = repository() / "docs"
 
@@ -52,7 +52,7 @@ def conf_page() -> str:
         parts.append("")
     parts += [_SOURCE + _COLUMNS]
     known = Source.model_fields
-    for key, kind, note in _fields(Source, written):
+    for key, kind, note in [*_fields(Files, written), *_fields(Source, written)]:
         if key != "name":
             default = "" if known[key].is_required() else _shown(known[key].get_default(call_default_factory=True))
             parts.append(_row(key, kind, default, note))
@@ -80,6 +80,8 @@ def _fields(model: Any, written: dict[str, ast.ClassDef]) -> Iterator[tuple[str,
     for node in written[model.__name__].body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             name = node.target.id
+            if name.startswith("_"):
+                continue
             yield name, _kind(schema["properties"][name], schema), _comment(lines, node)
 
 
@@ -100,6 +102,8 @@ def _kind(of: dict[str, Any], schema: dict[str, Any]) -> str:
     if of.get("type") == "array":
         return f"list of {_kind(of.get('items', {}), schema)}"
     if of.get("type") == "object":
+        if "properties" in of:
+            return "table"
         inner = of.get("additionalProperties")
         return f"table of {_kind(inner if isinstance(inner, dict) else {}, schema)}"
     if "anyOf" in of:

@@ -6,13 +6,14 @@ differences only. Unknown keys are errors. Units live in the names.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from nightjar.contracts import EVENTS, BadInput, Kind
 from nightjar.contracts.table import _SHOP
@@ -20,8 +21,15 @@ from nightjar.contracts.table import _SHOP
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
+Character = Annotated[str, Field(min_length=1, max_length=1)]
+
 #: Columns of `events` that no mapping names.
 FILLED_BY_CLEAN = {"dt", "landed", "bot_rule"}
+
+#: Columns beside the raw ones. A raw column of that name, in any case, is read with a _ behind it.
+RESERVED = {"raw", "landed", "part", "element", "position", "_corrupt_record"}
+
+_DAY_TOKEN = re.compile(r"\{(?:day|yyyy|mm|dd)\}")
 
 
 class Section(BaseModel):
@@ -183,28 +191,104 @@ class Conf(Section):
         return self.model_dump(mode="json")
 
 
-class Source(Section):
+class Files(Section):
+    """How one kind of raw file becomes columns; text unless a type is named."""
+
+    format: Literal["jsonl", "csv", "parquet", "lines"]
+    pattern: str = "*"  # daily: names a day's files, with {day} or {yyyy}, {mm} and {dd}; single: glob below a folder
+    delimiter: Character = ","  # csv only
+    quote: Annotated[str, Field(max_length=1)] = '"'  # csv only; "": quotes mean nothing
+    #: csv without a header line: the names of its columns, in order.
+    columns: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    #: lines only: Java regular expression that matches a whole line, a group `(?<name>...)` per column.
+    regex: str = ""
+    #: jsonl: raw field -> Spark type. csv, parquet: columns that some files lack; they are null there.
+    fields: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _fits_format(self) -> Files:
+        if self.format == "jsonl" and not self.fields:
+            raise ValueError("format jsonl needs [fields]")
+        if self.format == "lines" and not self.groups:
+            raise ValueError("format lines needs regex, with a group (?<name>...) per column")
+        if self.format == "csv" and set(self.fields.values()) - {"STRING"}:
+            raise ValueError("[fields] of csv are STRING: its columns are text")
+        for key, formats in {"columns": ("csv",), "regex": ("lines",), "fields": ("jsonl", "csv", "parquet")}.items():
+            if getattr(self, key) and self.format not in formats:
+                raise ValueError(f"{key} means nothing for format {self.format}")
+        return self
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The columns of format lines, in the order of the regular expression."""
+        return tuple(re.findall(r"\(\?<([A-Za-z][A-Za-z0-9]*)>", self.regex))
+
+    @property
+    def known(self) -> dict[str, str]:
+        """Columns that are there whatever the files hold -> Spark type."""
+        return dict.fromkeys([*self.columns, *self.groups], "STRING") | self.fields
+
+    @property
+    def names_days(self) -> bool:
+        return "{day}" in self.pattern or all(token in self.pattern for token in ("{yyyy}", "{mm}", "{dd}"))
+
+    def glob(self, day: date | None) -> str:
+        """The pattern of one day's files; of every day's without one."""
+        tokens = {"{day}": "%Y-%m-%d", "{yyyy}": "%Y", "{mm}": "%m", "{dd}": "%d"}
+        if day is None:
+            return re.sub(r"\*+", "*", _DAY_TOKEN.sub("*", self.pattern))
+        return _DAY_TOKEN.sub(lambda found: day.strftime(tokens[found[0]]), self.pattern)
+
+    def path_regex(self) -> tuple[str, list[str]]:
+        """A regular expression, Java's and Python's, for the end of a path, and the day token of each of its groups."""
+        pieces = _DAY_TOKEN.split(self.pattern)
+        tokens = _DAY_TOKEN.findall(self.pattern)
+        literals = [re.escape(piece).replace(r"\*", "[^/]*").replace(r"\?", "[^/]") for piece in pieces]
+        digits = {"{day}": r"(\d{4}-\d{2}-\d{2})", "{yyyy}": r"(\d{4})", "{mm}": r"(\d{2})", "{dd}": r"(\d{2})"}
+        groups = [digits[token] for token in tokens]
+        found = "".join(literal + group for literal, group in zip(literals, [*groups, ""], strict=True))
+        return f"(?:^|/){found}$", tokens
+
+
+class Source(Files):
     """How one kind of raw log becomes events; a file under `conf/sources/`."""
 
     name: str
     doc: str
-    format: Literal["jsonl", "csv", "parquet"]
+    #: another mapping, by name or path: this one then states differences only.
+    extends: str = ""
     time_zone: str  # the shop's; it cuts days
     layout: Literal["daily", "single"]
-    pattern: str = "*"  # daily: names a day's files, with {day}; single: glob below a folder
-    delimiter: str = ","
     history_days: Count = 35  # days before the night that are landed when missing
-    #: jsonl only: raw field -> Spark type. CSV takes its columns from the header, Parquet from its schema.
-    fields: dict[str, str] = Field(default_factory=dict)
-    #: events column -> Spark SQL over the raw columns. `kind` is looked up in `kinds` afterwards.
+    #: several kinds of files: name -> those of the keys from format to fields that differ; column `part` has the name.
+    parts: dict[str, Files] = Field(default_factory=dict)
+    #: Spark SQL that gives an array: each element is a row, with the columns `element` and `position` (from 0).
+    explode: str = ""
+    #: further columns, in order: name -> Spark SQL over the raw columns and those above it.
+    derived: dict[str, str] = Field(default_factory=dict)
+    #: events column -> Spark SQL over raw and derived columns. `kind` is looked up in `kinds` afterwards.
     events: dict[str, str]
     kinds: dict[str, Annotated[Kind, Field(strict=False)]]
-    #: extra row rules: reason -> Spark SQL over raw and event columns that is true for a bad row.
+    #: words of `kind` that are no event of a shop: left out and counted nowhere. Words in neither list are rejected.
+    ignored: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    #: extra row rules: reason -> Spark SQL that is true for a bad row. Raw columns that an event column hides end in _.
     rejects: dict[str, str] = Field(default_factory=dict)
     #: overrides of [gate], for shops that live otherwise
     gate: dict[str, float | int] = Field(default_factory=dict)
     #: overrides of other sections, as "section.key" = value
     settings: dict[str, Any] = Field(default_factory=dict)
+
+    _file: str = PrivateAttr("")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parts_inherit(cls, data: Any) -> Any:
+        """A part states what differs from the source's own files."""
+        if isinstance(data, dict) and isinstance(data.get("parts"), dict):
+            own = {key: data[key] for key in Files.model_fields if key in data}
+            parts = {name: {**own, **part} if isinstance(part, dict) else part for name, part in data["parts"].items()}
+            return {**data, "parts": parts}
+        return data
 
     @field_validator("name")
     @classmethod
@@ -232,11 +316,33 @@ class Source(Section):
             raise ValueError(f"[events] names no column that a mapping fills: {', '.join(sorted(unknown))}")
         if not {"user_id", "device_id"} & set(self.events):
             raise ValueError("[events] names neither user_id nor device_id")
-        if self.layout == "daily" and "{day}" not in self.pattern:
-            raise ValueError("layout daily needs {day} in pattern")
-        if self.format == "jsonl" and not self.fields:
-            raise ValueError("format jsonl needs [fields]")
+        if self.layout == "daily" and not all(files.names_days for files in self.files.values()):
+            raise ValueError("layout daily needs {day}, or {yyyy}, {mm} and {dd}, in pattern")
+        patterns = [files.pattern for files in self.parts.values()]
+        if len(set(patterns)) < len(patterns):
+            raise ValueError("[parts] need a pattern each, so that a file belongs to one of them")
+        both = set(self.kinds) & set(self.ignored)
+        if both:
+            raise ValueError(f"[kinds] and ignored both name {', '.join(sorted(both))}")
+        taken = {name for name in self.derived if name.lower() in RESERVED}
+        if taken:
+            raise ValueError(f"[derived] names columns of ours: {', '.join(sorted(taken))}")
         return self
+
+    @property
+    def files(self) -> dict[str, Files]:
+        """Part -> how its files are read; the one part of a source without parts has no name."""
+        return self.parts or {"": self}
+
+    @property
+    def mapping(self) -> str:
+        """The file that a person edits."""
+        return self._file or f"conf/sources/{self.name}.toml"
+
+    @property
+    def argument(self) -> str:
+        """What a person types to mean this source: its name, or the path of a file elsewhere."""
+        return self.name if self.mapping == f"conf/sources/{self.name}.toml" else self.mapping
 
     def end_of(self, day: date) -> datetime:
         """The instant in UTC at which the shop's day is over."""
@@ -261,7 +367,7 @@ def load_conf(*, files: list[Path] | None = None, source: Source | None = None, 
         _merge(merged, read_toml(file), str(file))
     if source is not None:
         for key, value in {**{f"gate.{k}": v for k, v in source.gate.items()}, **source.settings}.items():
-            _put(merged, key, value, f"conf/sources/{source.name}.toml")
+            _put(merged, key, value, source.mapping)
     for assignment in sets or []:
         key, sign, text = assignment.partition("=")
         if not sign:
@@ -278,20 +384,50 @@ def load_conf(*, files: list[Path] | None = None, source: Source | None = None, 
 
 
 def load_source(name_or_path: str) -> Source:
-    """Read `conf/sources/<name>.toml`, or a path to such a file.
+    """Read `conf/sources/<name>.toml`, or a path to such a file, and the mapping that it extends.
 
     Raises:
         BadInput: no such file, no TOML, unknown keys, or a mapping without the needed columns.
     """
+    path = _source_path(name_or_path)
+    try:
+        source = Source.model_validate({"name": path.stem, **_extended(path, ())})
+    except ValidationError as error:
+        raise BadInput(_explain(error, str(path)), f"edit {path}") from error
+    inside = path.resolve().is_relative_to(repository())
+    source._file = str(path.resolve().relative_to(repository()) if inside else path)
+    return source
+
+
+def _source_path(name_or_path: str) -> Path:
     folder = repository() / "conf" / "sources"
     path = Path(name_or_path) if name_or_path.endswith(".toml") else folder / f"{name_or_path}.toml"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
         raise BadInput(f"no source mapping {path}", f"choose one of {known}, or write {path}")
-    try:
-        return Source.model_validate({"name": path.stem, **read_toml(path)})
-    except ValidationError as error:
-        raise BadInput(_explain(error, str(path)), f"edit {path}") from error
+    return path
+
+
+def _extended(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
+    """The file over the mapping that it extends: tables key by key, everything else replaced."""
+    stated = read_toml(path)
+    parent = stated.get("extends")
+    if not isinstance(parent, str) or not parent:
+        return stated
+    beside = path.parent / parent  # a relative path is relative to the file that names it
+    parent_path = _source_path(str(beside) if parent.endswith(".toml") else parent)
+    chain = (*below, path.resolve())
+    if parent_path.resolve() in chain:
+        raise BadInput(f"{path} extends itself through {parent}", f"edit {path}: remove extends")
+    return _over(_extended(parent_path, chain), stated)
+
+
+def _over(base: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in stated.items():
+        mine = merged.get(key)
+        merged[key] = _over(mine, value) if isinstance(mine, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -14,7 +14,8 @@ import pytest
 from nightjar.contracts import BadInput
 from nightjar.prep.sources import mapped
 from nightjar.settings import Source
-from nightjar.stores.raw import find_files, read_raw, reading
+from nightjar.stores.drops import spread
+from nightjar.stores.raw import find_all_files, find_files, read_raw, reading, sample_raw
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -47,8 +48,16 @@ JSONL = source(format="jsonl", pattern="{day}.jsonl*", fields={"id": "STRING", "
 def drop(folder: Path, name: str, text: str, encoding: str = "utf-8") -> Path:
     folder.mkdir(exist_ok=True, parents=True)
     content = text.encode(encoding)
-    (folder / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    packed = {".gz": gzip.compress, ".zst": zstd}.get(Path(name).suffix, bytes)(content)
+    (folder / name).write_bytes(packed)
     return folder / name
+
+
+def zstd(content: bytes) -> bytes:
+    packed = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(packed, "zstd") as stream:
+        stream.write(content)
+    return bytes(packed.getvalue())
 
 
 def read(spark: SparkSession, of: Source, folder: Path) -> DataFrame:
@@ -97,6 +106,33 @@ def test_missing_files_folders_and_days(tmp_path: Path) -> None:
         with pytest.raises(BadInput, match=words) as caught:
             find_files(of, raw, DAYS)
         assert caught.value.next_command
+
+
+def test_days_in_other_spellings_and_every_day_there_is(tmp_path: Path) -> None:
+    compact = source(pattern="{yyyy}/events_{yyyy}{mm}{dd}*.csv")
+    for name in ("events_20010115.csv", "events_20010115_2.csv", "events_20010116.csv", "events_20010230.csv", "x.csv"):
+        drop(tmp_path / "2001", name, HEADER)
+    assert {
+        day: [path.name for path in paths] for day, paths in find_files(compact, tmp_path, DAYS).items() if paths
+    } == {
+        DAYS[1]: ["events_20010115.csv", "events_20010115_2.csv"],
+        DAYS[2]: ["events_20010116.csv"],
+    }
+    assert list(find_all_files(compact, tmp_path)) == DAYS[1:], "30 February is no day, x.csv no drop"
+    with pytest.raises(BadInput, match=r"holds no drop \{day\}.csv\*"):
+        find_all_files(source(), tmp_path)
+
+
+def test_a_sample_takes_the_first_the_last_and_what_lies_between(tmp_path: Path) -> None:
+    for day in range(1, 32):
+        drop(tmp_path, f"2001-01-{day:02d}.csv", HEADER if day != 31 else "")
+    found = find_all_files(source(), tmp_path)
+
+    def days(per_part: int) -> list[int]:
+        return [day.day for day in spread(source(), found, per_part) if day]
+
+    assert (days(1), days(2), days(3)) == ([1], [1, 30], [1, 15, 30]), "31 January is empty"
+    assert len(days(99)) == 30
 
 
 # -- records
@@ -160,6 +196,165 @@ def test_json_lines_keep_corrupt_ones(spark: SparkSession, tmp_path: Path) -> No
     assert found[lines[1]]["id"] == "2"
     assert [found[line]["_corrupt_record"] is None for line in lines[:6]] == [True, True, False, False, False, False]
     assert (found[lines[3]]["landed"], found['{"id": "late"}']["landed"]) == (DAYS[1], DAYS[2])
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("ending", ["", ".gz", ".zst"])
+def test_text_comes_plain_and_packed(spark: SparkSession, tmp_path: Path, ending: str) -> None:
+    drop(tmp_path, f"2001-01-15.csv{ending}", f"{HEADER}\n1,t,ann,looked,李雷\n2,t,bob,looked,\n")
+    drop(tmp_path, f"2001-01-15.jsonl{ending}", '{"id": "1", "n": 3}\n{"id": "2"}\n')
+    drop(tmp_path, f"2001-01-15.log{ending}", "1 ann\n2 bob\n")
+    log = source(format="lines", pattern="{day}.log*", regex=r"(?<id>\d) (?<who>\w+)")
+    for of, cells in ((source(), ["1", "李雷"]), (JSONL, ["1", 3]), (log, ["1", "ann"])):
+        rows = read(spark, of, tmp_path).orderBy("id").collect()
+        assert [row["id"] for row in rows] == ["1", "2"], of.format
+        assert [rows[0]["id"], rows[0][{"csv": "note", "jsonl": "n", "lines": "who"}[of.format]]] == cells
+        assert [row["_corrupt_record"] for row in rows] == [None, None]
+
+
+@pytest.mark.spark
+def test_zstd_of_several_frames(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "2001-01-15.csv.zst").write_bytes(zstd(f"{HEADER}\n1,t,ann,looked,a\n".encode()) + zstd(b"2,t,b,c,d\n"))
+    assert sorted(row["id"] for row in read(spark, source(), tmp_path).collect()) == ["1", "2"]
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("codec", ["none", "gzip", "zstd", "snappy"])
+def test_parquet_in_any_codec(spark: SparkSession, tmp_path: Path, codec: str) -> None:
+    pq.write_table(pa.table({"id": ["1"]}), tmp_path / "2001-01-15.parquet", compression=codec)
+    (row,) = read(spark, source(format="parquet", pattern="{day}.parquet"), tmp_path).collect()
+    assert (row["id"], row["landed"]) == ("1", DAYS[1])
+
+
+@pytest.mark.spark
+def test_csv_without_a_header(spark: SparkSession, tmp_path: Path) -> None:
+    drop(tmp_path, "2001-01-15.csv", "\ufeffid,who\n1,ann\n2\n1,ann,x\n")
+    rows = read(spark, source(columns=["id", "who"]), tmp_path).collect()
+    assert [(row["id"], row["who"], row["_corrupt_record"] is None) for row in rows] == [
+        ("id", "who", True),  # nothing is taken for a header
+        ("1", "ann", True),
+        ("2", None, False),
+        ("1", "ann", False),
+    ]
+
+
+@pytest.mark.spark
+def test_quotes_that_quote_nothing(spark: SparkSession, tmp_path: Path) -> None:
+    drop(tmp_path, "2001-01-15.csv", 'id\tnote\n1\t"a" b\n2\t"open\n3\tback\\slash\n')
+    rows = read(spark, source(delimiter="\t", quote=""), tmp_path).orderBy("id").collect()
+    assert [row["note"] for row in rows] == ['"a" b', '"open', "back\\slash"]
+    assert {row["_corrupt_record"] for row in rows} == {None}
+
+
+@pytest.mark.spark
+def test_columns_that_some_drops_lack(spark: SparkSession, tmp_path: Path) -> None:
+    drop(tmp_path, "2001-01-14.csv", "id,who\n1,ann\n")
+    drop(tmp_path, "2001-01-15.csv", "who,coupon,id\nbob,TEN,2\n")
+    of = source(fields={"coupon": "STRING", "channel": "STRING"})
+    rows = read(spark, of, tmp_path).orderBy("id").collect()
+    assert [(row["id"], row["who"], row["coupon"], row["channel"]) for row in rows] == [
+        ("1", "ann", None, None),
+        ("2", "bob", "TEN", None),
+    ]
+    assert [row["raw"] for row in rows] == ["1,ann", "bob,TEN,2"]
+    refused(spark, source(), tmp_path, "2001-01-15.csv begins with another header than 2001-01-14.csv")
+
+
+@pytest.mark.spark
+def test_parquet_that_lacks_a_column(spark: SparkSession, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": ["1"]}), tmp_path / "2001-01-15.parquet")
+    of = source(format="parquet", pattern="{day}.parquet", fields={"id": "INT", "lines": "ARRAY<STRUCT<sku: STRING>>"})
+    (row,) = read(spark, of, tmp_path).collect()
+    assert (row["id"], row["lines"], row["raw"]) == ("1", None, '{"id":"1"}')
+
+
+@pytest.mark.spark
+def test_raw_columns_named_like_ours(spark: SparkSession, tmp_path: Path) -> None:
+    drop(tmp_path, "2001-01-15.csv", "id,Raw,landed,part\n1,rare,today,all\n")
+    (row,) = read(spark, source(), tmp_path).collect()
+    assert (row["raw"], row["landed"]) == ("1,rare,today,all", DAYS[1])
+    assert (row["Raw_"], row["landed_"], row["part_"]) == ("rare", "today", "all")
+
+
+@pytest.mark.spark
+def test_lines_by_a_regular_expression(spark: SparkSession, tmp_path: Path) -> None:
+    regex = r'(?<who>\S+) (?:via )?(?<what>\w+)(?: "(?<note>[^"]*)")?'
+    lines = [
+        'ann looked "a $1 \\ b"',
+        "bob via bought",
+        'eve looked ""',
+        "no",
+        "\x02ann\x01looked\x01",
+        "ann loo\x01ked",
+    ]
+    drop(tmp_path, "2001-01-15.log", "\n".join([*lines, "", "  "]))
+    rows = read(spark, source(format="lines", pattern="{day}.log", regex=regex), tmp_path).collect()
+    assert [row["raw"] for row in rows] == lines
+    assert [(row["who"], row["what"], row["note"], row["_corrupt_record"]) for row in rows] == [
+        ("ann", "looked", "a $1 \\ b", None),
+        ("bob", "bought", None, None),
+        ("eve", "looked", None, None),
+        *((None, None, None, line) for line in lines[3:]),
+    ]
+
+
+@pytest.mark.spark
+def test_a_regular_expression_that_is_none(spark: SparkSession, tmp_path: Path) -> None:
+    drop(tmp_path, "2001-01-15.log", "ann looked\n")
+    broken = source(format="lines", pattern="{day}.log", regex="(?<who>[)")
+    assert "acme.toml" in refused(spark, broken, tmp_path, "regular expression")
+
+
+TWO = {
+    "parts": {
+        "clicks": {"pattern": "{day}-clicks.csv", "columns": ["id", "who"]},
+        "orders": {"pattern": "{day}*.csv", "fields": {"total": "STRING"}},
+    }
+}
+
+
+@pytest.mark.spark
+def test_parts_are_read_each_in_its_way_and_put_together(spark: SparkSession, tmp_path: Path) -> None:
+    drop(tmp_path, "2001-01-14-clicks.csv", "1,ann\n")
+    drop(tmp_path, "2001-01-15-clicks.csv", "2,ann\n")
+    drop(tmp_path, "2001-01-15.csv", "id,total,extra\n3,9.5,x\n")
+    drop(tmp_path, "2001-01-16.csv", "")  # nobody bought anything
+    rows = read(spark, source(**TWO), tmp_path).orderBy("id").collect()
+    assert [(row["part"], row["id"], row["who"], row["total"], row["landed"]) for row in rows] == [
+        ("clicks", "1", "ann", None, DAYS[0]),
+        ("clicks", "2", "ann", None, DAYS[1]),
+        ("orders", "3", None, "9.5", DAYS[1]),
+    ]
+    assert rows[2]["extra"] == "x"
+    (tmp_path / "2001-01-15.csv").unlink()
+    (tmp_path / "2001-01-16.csv").unlink()
+    assert {row["total"] for row in read(spark, source(**TWO), tmp_path).collect()} == {None}
+
+
+def test_a_file_of_no_part_is_refused(tmp_path: Path) -> None:
+    single = source(**TWO, layout="single")
+    path = drop(tmp_path, "notes.txt", "x")
+    with pytest.raises(BadInput, match=r"notes.txt is like none of \{day\}-clicks.csv or"):
+        read_raw(None, single, find_files(single, path, DAYS))  # type: ignore[arg-type]
+
+
+@pytest.mark.spark
+def test_a_sample_says_where_each_record_stands(spark: SparkSession, tmp_path: Path) -> None:
+    drop(tmp_path, "2001-01-14.csv", f"{HEADER}\n1,t,ann,looked,\n\n2,t,ann,looked,\n3,t,ann,looked,\n")
+    drop(tmp_path, "2001-01-15.csv.zst", f"{HEADER}\r\n4,t,ann,looked,\r\n")
+    rows = sample_raw(spark, source(), find_all_files(source(), tmp_path), 3).orderBy("id").collect()
+    assert [(row["id"], row["_place"], row["landed"], row["raw"]) for row in rows] == [
+        ("1", "2001-01-14.csv:2", DAYS[0], "1,t,ann,looked,"),
+        ("2", "2001-01-14.csv:4", DAYS[0], "2,t,ann,looked,"),
+        ("4", "2001-01-15.csv.zst:2", DAYS[1], "4,t,ann,looked,"),
+    ]
+    pq.write_table(pa.table({"id": ["1", "2", "3"]}), tmp_path / "2001-01-16.parquet")
+    table = source(format="parquet", pattern="{day}.parquet")
+    rows = sample_raw(spark, table, find_all_files(table, tmp_path), 2).orderBy("id").collect()
+    assert [(row["id"], row["_place"], row["landed"]) for row in rows] == [
+        ("1", "2001-01-16.parquet:1", DAYS[2]),
+        ("2", "2001-01-16.parquet:2", DAYS[2]),
+    ]
 
 
 @pytest.mark.spark
@@ -232,6 +427,18 @@ def test_truncated_and_damaged_gzip_names_the_file_and_gzip(spark: SparkSession,
             refused(spark, source(), folder, "2001-01-15.csv.gz")
         else:
             assert "gzip -t" in refused(spark, source(), folder, "2001-01-15.csv.gz"), name
+
+
+@pytest.mark.spark
+def test_truncated_and_damaged_zstd_names_the_file_and_zstd(spark: SparkSession, tmp_path: Path) -> None:
+    # Incompressible enough that half of the file is more than one block.
+    lines = "".join(f"{n},t,p{n * 7919 % 9973},looked,{n * n * 31 % 99991}\n" for n in range(60000))
+    whole = zstd(f"{HEADER}\n{lines}".encode())
+    for name, content in {"end": whole[: len(whole) // 2], "few": whole[:-3], "magic": b"id,when\n1,2\n"}.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "2001-01-15.csv.zst").write_bytes(content)
+        assert "zstd -t" in refused(spark, source(), folder, "2001-01-15.csv.zst"), name
 
 
 @pytest.mark.spark

@@ -1,77 +1,152 @@
-"""Raw drops: which files a night needs, and their records as a DataFrame of text columns."""
+"""The records of raw drops as a DataFrame of text columns."""
 
 from __future__ import annotations
 
-import gzip
-import io
 import re
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
+from functools import reduce
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from nightjar.contracts import BadInput
-from nightjar.settings import Source
+from nightjar.settings import RESERVED, Files, Source
+from nightjar.stores.drops import (
+    YEAR_TO_DAY,
+    check_readable,
+    find_all_files,
+    find_files,
+    first_line,
+    head,
+    part_of,
+    unpack_test,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
+__all__ = ["find_all_files", "find_files", "read_raw", "reading", "sample_raw"]
+
 #: Spark puts what it cannot parse here; nothing else fills it.
 CORRUPT = "_corrupt_record"
 
-
-def find_files(source: Source, raw: Path, days: Iterable[date]) -> dict[date | None, list[Path]]:
-    """The files of each day (layout daily), or all files under the key None (layout single).
-
-    A day without a file has an empty list: shops close on some days.
-
-    Raises:
-        BadInput: the path does not exist or holds no file that the source's pattern names.
-    """
-    if not raw.exists():
-        raise BadInput(f"no such file or folder: {raw}", f"ls -l {raw.parent}")
-    if source.layout == "single":
-        files = [raw] if raw.is_file() else sorted(path for path in raw.glob(source.pattern) if path.is_file())
-        if not files:
-            raise BadInput(f"{raw} holds no file like {source.pattern}", f"ls {raw}")
-        return {None: files}
-    if not raw.is_dir():
-        raise BadInput(
-            f"{raw} is no folder, but source {source.name} has one drop a day",
-            f"make nightly SOURCE={source.name} RAW={raw.parent}",
-        )
-    found = {day: sorted(raw.glob(source.pattern.replace("{day}", day.isoformat()))) for day in days}
-    if not any(found.values()):
-        raise BadInput(
-            f"{raw} holds no drop {source.pattern} for {min(found).isoformat()} to {max(found).isoformat()}",
-            f"ls {raw} | tail",
-        )
-    return {day: list(paths) for day, paths in found.items()}
+_MARK, _SEPARATOR = "\x02", "\x01"  # servers write control characters escaped, so that no line holds them
 
 
 def read_raw(spark: SparkSession, source: Source, files: dict[date | None, list[Path]]) -> DataFrame:
     """Every record of the files: the source's columns, `raw` (the record as it came), `landed`, `_corrupt_record`.
 
-    `landed` is null for layout single: such a file says nothing about when its rows arrived.
+    `landed` is null for layout single: such a file says nothing about when its rows arrived. A source
+    with parts has the column `part`, and every part's columns: null where a record's part lacks them.
 
     Raises:
         BadInput: a file that cannot be opened, a header that differs between files, a wrong delimiter.
     """
+    return _records(source, [path for some in files.values() for path in some], _Whole(spark, source))
+
+
+def sample_raw(
+    spark: SparkSession, source: Source, files: dict[date | None, list[Path]], records_per_file: int
+) -> DataFrame:
+    """`read_raw` of the first records of each file, with the column `_place`: `name:line`, or `name:row` of Parquet.
+
+    Raises:
+        BadInput: as `read_raw`.
+    """
+    days = {path: day for day, paths in files.items() for path in paths}
+    return _records(source, list(days), _Head(spark, source, days, records_per_file))
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """Files as Spark reads them: `landed`, and `value` (text) or the columns (Parquet)."""
+
+    spark: SparkSession
+    source: Source
+
+    def lines(self, files: Files, paths: list[Path]) -> DataFrame:
+        return self.spark.read.text(_literal(paths)).select(_landed(self.source, files).alias("landed"), "value")
+
+    def table(self, files: Files, paths: list[Path]) -> DataFrame:
+        frame = self.spark.read.parquet(*_literal(paths))
+        return frame.select(_landed(self.source, files).alias("landed"), "*")
+
+
+@dataclass(frozen=True)
+class _Head:
+    """The first records of each file, and where they stand: `landed`, `_place`, then as `_Whole`."""
+
+    spark: SparkSession
+    source: Source
+    days: dict[Path, date | None]
+    num_records: int
+
+    def lines(self, files: Files, paths: list[Path]) -> DataFrame:
+        # One more than asked for: a header is no record.
+        found = [(path, *line) for path in paths for line in head(path, self.num_records + 1)]
+        rows = [(self.days[path], f"{path.name}:{number}", text) for path, number, text in found]
+        return self.spark.createDataFrame(rows, "landed DATE, _place STRING, value STRING")
+
+    def table(self, files: Files, paths: list[Path]) -> DataFrame:
+        from pyspark.sql import functions as F
+
+        place = F.concat_ws(":", "_metadata.file_name", F.col("_metadata.row_index") + 1).alias("_place")
+        frames = [
+            self.spark.read.parquet(*_literal([path]))
+            .select(F.lit(self.days[path]).cast("date").alias("landed"), place, "*")
+            .limit(self.num_records)
+            for path in paths
+        ]
+        return _together(frames)
+
+
+def _records(source: Source, paths: list[Path], content: _Whole | _Head) -> DataFrame:
     from pyspark.sql import functions as F
 
-    paths = [path for some in files.values() for path in some]
     for path in paths:
-        _check_readable(path)
-    if source.format == "parquet":
-        return _read_parquet(spark, source, paths)
-    lines = spark.read.text(_literal(paths))
-    parsed = _parse_json(lines, source) if source.format == "jsonl" else _parse_csv(lines, source, paths)
-    # inline() instead of parsed.*: Spark would fold the projection and parse each line once per field
-    # (240,000 lines: 17.2 s of CPU instead of 7.1 s).
-    return parsed.select(_landed(source).alias("landed"), "raw", F.inline(F.array("parsed")))
+        check_readable(path)
+    frames = []
+    for part, files in source.files.items():
+        mine = [path for path in paths if part_of(source, path) == part]
+        for frame in _read(source, files, mine, content) if mine else ():
+            frames.append(frame.withColumn("part", F.lit(part)) if source.parts else frame)
+    if not frames:
+        raise BadInput(f"{paths[0].name} is empty, and so is every other drop", f"ls -l {paths[0].parent}")
+    known = {name: kind for files in source.files.values() for name, kind in files.known.items()}
+    return _with_absent(_together(frames), known)
+
+
+def _read(source: Source, files: Files, paths: list[Path], content: _Whole | _Head) -> Iterator[DataFrame]:
+    if files.format == "parquet":
+        yield _read_parquet(content.table(files, paths))
+    elif files.format == "jsonl":
+        yield _parse_json(content.lines(files, paths), files)
+    elif files.format == "lines":
+        yield _parse_lines(content.lines(files, paths), files)
+    else:
+        for header, names, some in _by_header(source, files, paths):
+            yield _parse_csv(content.lines(files, some), files, names, header)
+
+
+def _together(frames: list[DataFrame]) -> DataFrame:
+    return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
+
+
+def _with_absent(frame: DataFrame, known: dict[str, str]) -> DataFrame:
+    """Add the columns that the mapping knows and no file has, as nulls."""
+    from pyspark.sql import functions as F
+
+    there = {name.lower() for name in frame.columns}
+    absent = {name: kind for name, kind in known.items() if _free(name).lower() not in there}
+    return frame.withColumns({_free(name): F.lit(None).cast(kind) for name, kind in absent.items()})
+
+
+def _free(name: str) -> str:
+    """A raw column's name where it is not one of ours."""
+    return f"{name}_" if name.lower() in RESERVED else name
 
 
 def _literal(paths: list[Path]) -> list[str]:
@@ -79,95 +154,113 @@ def _literal(paths: list[Path]) -> list[str]:
     return [re.sub(r"([\\\[\]{}*?])", r"\\\1", str(path)) for path in paths]
 
 
-def _read_parquet(spark: SparkSession, source: Source, paths: list[Path]) -> DataFrame:
+def _read_parquet(frame: DataFrame) -> DataFrame:
     from pyspark.sql import functions as F
 
-    frame = spark.read.parquet(*_literal(paths))
-    columns = [F.col(name) for name in frame.columns]
+    ours = [name for name in ("landed", "_place") if name in frame.columns]
+    columns = [F.col(f"`{name}`").alias(_free(name)) for name in frame.columns if name not in ours]
     return frame.select(
-        _landed(source).alias("landed"),
-        F.to_json(F.struct(*columns)).alias("raw"),
-        *columns,
-        F.lit(None).cast("string").alias(CORRUPT),
+        *ours, F.to_json(F.struct(*columns)).alias("raw"), *columns, F.lit(None).cast("string").alias(CORRUPT)
     )
 
 
-def _parse_json(lines: DataFrame, source: Source) -> DataFrame:
+def _parse_json(lines: DataFrame, files: Files) -> DataFrame:
     from pyspark.sql import functions as F
 
-    schema = ", ".join([*(f"`{name}` {kind}" for name, kind in source.fields.items()), f"{CORRUPT} STRING"])
+    schema = ", ".join([*(f"`{name}` {kind}" for name, kind in files.fields.items()), f"{CORRUPT} STRING"])
     parsed = F.from_json("value", schema, {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT})
-    return lines.select("_metadata", F.col("value").alias("raw"), parsed.alias("parsed"))
+    return _spread(lines, parsed, list(files.fields))
 
 
-def _parse_csv(lines: DataFrame, source: Source, paths: list[Path]) -> DataFrame:
+def _parse_csv(lines: DataFrame, files: Files, names: list[str], header: str | None) -> DataFrame:
     """CSV by lines: the raw record stays what it was, at the price of no line breaks inside quotes."""
     from pyspark.sql import functions as F
 
-    header = _common_header(source, paths)
-    names = next(iter(_split(header, source.delimiter)))
     schema = ", ".join([*(f"`{name}` STRING" for name in names), f"{CORRUPT} STRING"])
-    options = {"sep": source.delimiter, "mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT, "escape": '"'}
-    parsed = F.from_csv("value", schema, options)
-    bare = F.regexp_replace("value", "^\ufeff", "")
-    records = lines.where((bare != header) & (F.trim("value") != ""))
-    return records.select("_metadata", F.col("value").alias("raw"), parsed.alias("parsed"))
+    options = {"sep": files.delimiter, "quote": files.quote, "escape": files.quote or "\0", "mode": "PERMISSIVE"}
+    parsed = F.from_csv("value", schema, {**options, "columnNameOfCorruptRecord": CORRUPT})
+    is_record = F.trim("value") != ""
+    if header is not None:
+        is_record &= F.regexp_replace("value", "^\ufeff", "") != header
+    return _spread(lines.where(is_record), parsed, names)
 
 
-def _common_header(source: Source, paths: list[Path]) -> str:
+def _parse_lines(lines: DataFrame, files: Files) -> DataFrame:
+    """Lines by a regular expression: it rewrites each to marked, separated cells, so that it runs once per line."""
+    from pyspark.sql import functions as F
+
+    groups = files.groups
+    marked = _MARK + _SEPARATOR.join(f"${{{group}}}" for group in groups)
+    cells = F.split(F.regexp_replace("value", rf"\A(?:{files.regex})\z", marked), _SEPARATOR)
+    # A line that brings the marks itself must not pass for one that matched.
+    honest = ~F.col("value").rlike(f"[{_MARK}{_SEPARATOR}]")
+    rewritten = lines.where(F.trim("value") != "").withColumns({"_cells": cells, "_honest": honest})
+    matches = F.col("_honest") & F.startswith(F.col("_cells")[0], F.lit(_MARK))
+    texts = [F.get("_cells", F.lit(number)) for number in range(len(groups))]
+    texts[0] = F.substring(texts[0], 2, 2**31 - 1)
+    columns = [F.when(matches & (text != ""), text).alias(name) for name, text in zip(groups, texts, strict=True)]
+    corrupt = F.when(~matches, F.col("value")).alias(CORRUPT)
+    return _spread(rewritten, F.struct(*columns, corrupt), list(groups))
+
+
+def _spread(lines: DataFrame, parsed: Column, names: list[str]) -> DataFrame:
+    """Lines with the fields of `parsed` as columns, and the line itself as `raw`."""
+    from pyspark.sql import functions as F
+
+    ours = [name for name in ("landed", "_place") if name in lines.columns]
+    # inline() instead of parsed.*: Spark would fold the projection and parse each line once per field
+    # (240,000 lines: 17.2 s of CPU instead of 7.1 s).
+    spread = lines.select(*ours, F.col("value").alias("raw"), F.inline(F.array(parsed)))
+    return spread.toDF(*ours, "raw", *(_free(name) for name in names), CORRUPT)
+
+
+def _by_header(source: Source, files: Files, paths: list[Path]) -> Iterator[tuple[str | None, list[str], list[Path]]]:
+    """(header line, its names, the files that begin with it); one group without a header if the mapping names columns.
+
+    Headers may differ in the columns that `fields` says some files lack, and in order.
+
+    Raises:
+        BadInput: they differ otherwise, or lack the delimiter.
+    """
+    if files.columns:
+        yield None, list(files.columns), paths
+        return
     # A shop that was closed may send an empty file.
-    headers = {path: line for path in paths if (line := _first_line(path))}
+    headers = {path: line for path in paths if (line := first_line(path))}
     if not headers:
-        raise BadInput(f"{paths[0].name} is empty, and so is every other drop", f"ls -l {paths[0].parent}")
+        return
     first, header = next(iter(headers.items()))
-    for path, other in headers.items():
-        if other != header:
-            raise BadInput(f"{path.name} begins with another header than {first.name}", f"zcat -f {path} | head -1")
-    if source.delimiter not in header:
+    if files.delimiter not in header:
         raise BadInput(
-            f"{first.name}: no delimiter {source.delimiter!r} in its header {header[:200]!r}",
-            f"set delimiter in conf/sources/{source.name}.toml",
+            f"{first.name}: no delimiter {files.delimiter!r} in its header {header[:200]!r}",
+            f"set delimiter in {source.mapping}",
         )
-    return header
+    names = {line: next(iter(_split(line, files))) for line in headers.values()}
+    for path, line in headers.items():
+        if (set(names[line]) ^ set(names[header])) - set(files.fields):
+            raise BadInput(f"{path.name} begins with another header than {first.name}", f"zcat -f {path} | head -1")
+    for line in names:
+        yield line, names[line], [path for path in headers if headers[path] == line]
 
 
-def _split(line: str, delimiter: str) -> Iterator[list[str]]:
+def _split(line: str, files: Files) -> Iterator[list[str]]:
     import csv
 
-    return csv.reader([line], delimiter=delimiter)
+    if not files.quote:
+        return csv.reader([line], delimiter=files.delimiter, quoting=csv.QUOTE_NONE)
+    return csv.reader([line], delimiter=files.delimiter, quotechar=files.quote)
 
 
-def _first_line(path: Path) -> str:
-    with _opening(path), _open(path) as file:
-        return io.TextIOWrapper(file, encoding="utf-8-sig").readline().rstrip("\r\n")
-
-
-def _open(path: Path) -> IO[bytes]:
-    return cast("IO[bytes]", gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb"))
-
-
-def _check_readable(path: Path) -> None:
-    """Open each file and read its first bytes: permission, and gzip names that are no gzip."""
-    with _opening(path), _open(path) as file:
-        file.read(1)
-
-
-@contextmanager
-def _opening(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot read {path}: {error}", f"gzip -t {path}; ls -l {path}; file {path}") from error
-
-
-def _landed(source: Source) -> Column:
+def _landed(source: Source, files: Files) -> Column:
+    """The drop's day, from the file's name."""
     from pyspark.sql import functions as F
 
     if source.layout == "single":
         return F.lit(None).cast("date")
-    before, after = (re.escape(part).replace(r"\*", "[^/]*") for part in source.pattern.split("{day}", 1))
+    regex, tokens = files.path_regex()
     path = F.url_decode(F.replace("_metadata.file_path", F.lit("+"), F.lit("%2B")))  # a URL: spaces are %20 there
-    return F.to_date(F.regexp_extract(path, before + r"(\d{4}-\d{2}-\d{2})" + after + "$", 1))
+    texts = {token: F.regexp_extract(path, regex, number) for number, token in enumerate(tokens, 1)}
+    return F.to_date(texts.get("{day}", F.concat_ws("-", *(texts[token] for token in YEAR_TO_DAY if token in texts))))
 
 
 @contextmanager
@@ -176,7 +269,7 @@ def reading(source: Source) -> Iterator[None]:
     from py4j.protocol import Py4JJavaError
     from pyspark.errors import AnalysisException, ParseException, PySparkException
 
-    mapping = f"conf/sources/{source.name}.toml"
+    mapping = source.mapping
     try:
         yield
     except (AnalysisException, ParseException) as error:
@@ -196,8 +289,10 @@ def _bad_input(text: str, mapping: str) -> BadInput | None:
         found = re.search(r"reading file file:/*(/.+?)\.\s", text)
         name = unquote(found.group(1)) if found else "a raw file"
         return BadInput(
-            f"cannot read {name} to its end: truncated or damaged", f"gzip -t {name}  # then fetch the drop again"
+            f"cannot read {name} to its end: truncated or damaged", f"{unpack_test(name)}  # then fetch the drop again"
         )
+    if "INVALID_PARAMETER_VALUE.PATTERN" in text:
+        return BadInput(f"{mapping}: a regular expression that Java does not understand", f"edit {mapping}")
     condition = re.search(r"\[([A-Z_.]+)\](?s:.*?)SQLSTATE: 22", text)  # class 22: data exceptions
     if condition:
         # The message quotes the cell, which may be somebody's id: only its kind is told.
