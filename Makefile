@@ -15,7 +15,7 @@ JOBS := .envs/jobs/bin/python
 AIRFLOW := .envs/airflow/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup nightly ui down test check format docs approve locks
+.PHONY: help setup nightly replay ui down test check format docs approve locks
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -31,6 +31,9 @@ setup:  ## build .envs/jobs and .envs/airflow from conf/locks; instant when they
 nightly: setup  ## run a whole night: SOURCE, RAW, DAY, MODEL, SET; the synthetic shop by default
 	@$(JOBS) -m jobs.ops.nightly --source "$$SOURCE" --raw "$$RAW" --day "$$DAY" --model "$$MODEL" --set "$$SET" \
 		--airflow-port "$$AIRFLOW_PORT"
+
+replay: setup  ## judge a day's rejected records again, after a fix: SOURCE, DAY, SET
+	@$(JOBS) -m jobs.ops.replay --source "$$SOURCE" --day "$$DAY" --set "$$SET"
 
 ui: setup  ## leave Airflow, with the nightly schedule, and MLflow running
 	@$(JOBS) -m jobs.ops.services up --source "$$SOURCE" --raw "$$RAW" \

@@ -18,7 +18,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nightjar.contracts import EVENTS, HOLDOUT, ITEMS, SEQUENCES, SESSION_EVENTS, SESSIONS, VOCABULARY, Table
+from nightjar.contracts import (
+    EVENTS,
+    HOLDOUT,
+    ITEMS,
+    QUARANTINE,
+    SEQUENCES,
+    SESSION_EVENTS,
+    SESSIONS,
+    VOCABULARY,
+    Table,
+)
 from nightjar.settings import repository
 from nightjar.stores.home import Home
 from nightjar.stores.lake import Lake
@@ -167,7 +177,7 @@ class Jobs:
     def run(self, name: str, day: date, *more: str) -> tuple[int, dict[str, Any]]:
         table = "sequences" if name == "sequences" else "events"
         argv = [f"{name}.py", "--source", str(self.source), f"--{table}", f"acme/{table}/dt={day}", *more]
-        if name == "clean" and "--raw" not in more:
+        if name == "clean" and not {"--raw", "--replay"} & {*more}:
             argv += ["--raw", str(self.raw)]
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("NIGHTJAR_HOME", str(self.home.root))
@@ -322,6 +332,42 @@ def test_a_drop_sent_again_changes_what_it_corrects_and_no_more(change: Jobs) ->
     assert kept["late5"]["price"] == 8.0
     assert kept["later"]["landed"] == THIRD
     assert (manifest["counts"]["rows_in"], manifest["counts"]["events_removed"]) == (2, 2)
+
+
+def test_a_replayed_day_equals_one_that_was_clean_from_the_start(jobs: Jobs, tmp_path: Path) -> None:
+    """A day whose mapping did not know half of its words, with dirt that stays dirt, and an event of the day before."""
+    rows = [
+        record(f"16-{n}", noon(SECOND, n), what="peeked" if n % 2 else "looked", who=f"p{n % 5}") for n in range(40)
+    ]
+    rows += [
+        record("late", noon(FIRST, 5), what="peeked"),
+        {"id": "bad", "what": "peeked"},
+        {"id": "bad", "what": "peeked"},
+    ]
+    rows += [rows[1], record("16-0", noon(SECOND, 1), what="peeked", cost="9", got=noon(SECOND, -60).isoformat())]
+    write(jobs.raw, {FIRST: [record(f"15-{n}", noon(FIRST, n), who=f"p{n}") for n in range(10)], SECOND: rows})
+    mended = SOURCE.replace('looked = "view"', 'looked = "view"\npeeked = "view"')
+    lenient = ("--set", "gate.max_quarantined_share=1", "--set", "gate.max_unknown_kind_rows=100")
+    straight = jobs.copy(tmp_path / "straight")
+    straight.source.write_text(mended)
+    for shop, day in ((jobs, FIRST), (straight, FIRST), (jobs, SECOND), (straight, SECOND)):
+        for name in ("clean", "sessionize"):
+            code, said = shop.run(name, day, *lenient)
+            assert code == 0, said
+    tables = (EVENTS, QUARANTINE, SESSIONS, SESSION_EVENTS)
+    assert jobs.hashes(*tables) != straight.hashes(*tables)
+
+    jobs.source.write_text(mended)
+    jobs.raw.rename(jobs.root / "gone")
+    for name, more in (("clean", ["--replay"]), ("sessionize", [])):
+        code, said = jobs.run(name, SECOND, *lenient, *more)
+        assert code == 0, said
+    assert jobs.hashes(*tables) == straight.hashes(*tables)
+    drops = [shop.lake.entry(QUARANTINE.at("acme", SECOND)).facts["drop"] for shop in (jobs, straight)]
+    assert drops[0] == drops[1]
+    code, said = jobs.run("clean", SECOND, *lenient, "--replay")
+    assert code == 0, said
+    assert jobs.hashes(*tables) == straight.hashes(*tables), "what is still bad stays, once"
 
 
 def test_a_poisoned_night_changes_nothing_and_names_the_expectation(change: Jobs) -> None:

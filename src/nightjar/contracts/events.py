@@ -94,6 +94,8 @@ QUARANTINE = Table(
         Column("source", "string", "Name of the source mapping that rejected it.", nullable=False),
         Column("reasons", "array<string>", "Every row rule that it broke, in the rules' order.", nullable=False),
         Column("raw", "binary", "The raw record, AES-GCM encrypted: it holds the shop's own ids.", nullable=False),
+        Column("part", "string", "Which kind of the source's files it came from; null where there is one kind."),
+        Column("form", "string", "How to read it again: a CSV file's header line, a Parquet file's columns."),
     ),
     key=("record_id", "copy"),
     order=("record_id", "copy"),

@@ -69,5 +69,8 @@ def judged(events: DataFrame, clean: Clean, source: Source, num_buckets: int) ->
     mapped = [name for name in EVENTS.names if name in source.events or name in ("dt", "landed")]
     agent = [bots.is_agent(clean).alias("agent")] if "attributes" in source.events else []
     bucket = F.pmod(F.xxhash64(owner), num_buckets).cast("int")
-    travelling = rows.select(*mapped, *agent, "reasons", raw.alias("raw"), bucket.alias("bucket"))
+    again = [
+        F.when(raw.isNotNull(), F.col(f"`{name}`")).alias(name) for name in ("part", "_form") if name in rows.columns
+    ]
+    travelling = rows.select(*mapped, *agent, "reasons", raw.alias("raw"), *again, bucket.alias("bucket"))
     return travelling.repartitionById(num_buckets, "bucket").drop("bucket")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Protocol
@@ -22,7 +22,7 @@ from nightjar.contracts.render import arrow_schema
 from nightjar.prep import bots
 from nightjar.prep.arrays import Bools, Int64s, flags, micros, nulls, one, ranks, stream_order
 from nightjar.prep.duplicates import Winners, winners
-from nightjar.prep.pseudonyms import pseudonyms, sealed
+from nightjar.prep.pseudonyms import pseudonyms, sealed, unsealed
 from nightjar.settings import Clean
 
 #: Where rejected rows are filed whose day is unreadable in a file without drop days: they belong to
@@ -125,11 +125,14 @@ def land(
     is_new = np.arange(len(events)) < len(named)
     won = winners(events, is_new)
     ordered, drops = _ordered(events, won)
+    counts = _counts(rows, bad, drops, won, is_new)
+    if replay:
+        _add_displaced(counts, near, drops[~is_new[won.rows]], days)
     return Landing(
         {day: with_bot_rule(_on(ordered, day), clean) for day in touched},
         _quarantine(bad, source, key),
         users,
-        _counts(rows, bad, drops, won, is_new),
+        counts,
         dict(Counter(pc.list_flatten(one(bad["reasons"])).to_pylist())),
     )
 
@@ -140,6 +143,8 @@ def _filled(rows: pa.Table) -> pa.Table:
         "agent": pa.bool_(),
         "reasons": pa.list_(pa.string()),
         "raw": pa.string(),
+        "part": pa.string(),
+        "_form": pa.string(),
     }
     wanted = {field.name: field.type for field in _SCHEMA} | extra
     have = set(rows.column_names)
@@ -258,6 +263,8 @@ def _quarantine(bad: pa.Table, source: str, key: bytes) -> dict[date, pa.Table]:
                 "source": pa.array([source] * len(drop), pa.string()),
                 "reasons": drop["reasons"],
                 "raw": drop["sealed"],
+                "part": drop["part"],
+                "form": drop["_form"],
             }
         ).select(list(QUARANTINE.names))
     return drops
@@ -288,6 +295,18 @@ def _counts(rows: pa.Table, bad: pa.Table, drops: Int64s, won: Winners, is_new: 
     return counts
 
 
+def _add_displaced(counts: dict[str, dict[str, int]], near: pa.Table, stayed: Int64s, days: Sequence[date]) -> None:
+    """A replayed record may win over one that its own drop brought, which then was a duplicate from the start."""
+    before = _drops(near)
+    for day in days:
+        number = day.toordinal() - NO_DAY.toordinal()
+        displaced = int((before == number).sum() - (stayed == number).sum())
+        if displaced:
+            drop = counts.setdefault(day.isoformat(), dict.fromkeys(COUNTED, 0))
+            drop["rows_kept"] -= displaced
+            drop["rows_collapsed"] += displaced
+
+
 #: What is counted of each drop.
 COUNTED = ("rows_read", "rows_quarantined", "rows_unknown_kind", "rows_kept", "rows_collapsed", "rows_conflict")
 
@@ -310,6 +329,19 @@ def _iso(day: int) -> str:
 
 
 Counts = dict[str, int]
+
+
+@dataclass(frozen=True)
+class Unseal:
+    """Quarantined records as they came, for Spark's mapInArrow."""
+
+    key: bytes = field(repr=False)
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            texts = pa.array(unsealed(self.key, batch.column("raw").to_pylist()), pa.string())
+            columns = [batch.column("dt"), batch.column("part"), batch.column("form"), texts]
+            yield pa.RecordBatch.from_arrays(columns, names=["landed", "part", "_form", "value"])
 
 
 @dataclass(frozen=True)
@@ -354,26 +386,38 @@ def settle(shared: pa.Table, days: Sequence[date]) -> Settled:
     return Settled(losers, counts)
 
 
-def reconcile(reports: Iterable[dict[str, Counts]], num_written: int, num_quarantined: int) -> dict[date, Counts]:
-    """Counts of each drop over all buckets, after holding independent counts against each other.
+def replayed(drop: Counts, again: Counts) -> Counts:
+    """Counts of a drop after its rejected records went through again."""
+    both = {name: drop[name] + again[name] for name in COUNTED}
+    rejected = {name: again[name] for name in ("rows_quarantined", "rows_unknown_kind")}
+    return both | rejected | {"rows_read": both["rows_read"] - drop["rows_quarantined"]}
 
-    Rows read and collapsed were counted in memory, kept and quarantined ones in the written files.
 
-    Raises:
-        AssertionError: they do not add up, which no input may cause.
-    """
+def with_duplicates(drop: Counts) -> Counts:
+    return drop | {"rows_duplicate": drop["rows_read"] - drop["rows_quarantined"] - drop["rows_kept"]}
+
+
+def added_up(reports: Iterable[dict[str, Counts]]) -> dict[date, Counts]:
+    """Counts of each drop over all buckets."""
     drops: dict[date, Counts] = {}
     for report in reports:
         for day, counts in report.items():
             drop = drops.setdefault(date.fromisoformat(day), dict.fromkeys(COUNTED, 0))
             for name, value in counts.items():
                 drop[name] += value
+    return drops
+
+
+def reconcile(drops: dict[date, Counts], num_written: int, num_quarantined: int) -> None:
+    """Hold independent counts against each other.
+
+    Rows read and collapsed were counted in memory, kept and quarantined ones in the written files.
+
+    Raises:
+        AssertionError: they do not add up, which no input may cause.
+    """
     total = {name: sum(drop[name] for drop in drops.values()) for name in COUNTED}
     assert total["rows_read"] == num_written + total["rows_collapsed"] + num_quarantined, (
         f"read {total['rows_read']} rows, but kept {num_written} + duplicate {total['rows_collapsed']} "
         f"+ quarantined {num_quarantined} differ"
     )
-    return {
-        day: drop | {"rows_duplicate": drop["rows_read"] - drop["rows_quarantined"] - drop["rows_kept"]}
-        for day, drop in drops.items()
-    }

@@ -41,6 +41,7 @@ def read_raw(spark: SparkSession, source: Source, files: dict[date | None, list[
 
     `landed` is null for layout single: such a file says nothing about when its rows arrived. A source
     with parts has the column `part`, and every part's columns: null where a record's part lacks them.
+    `_form` is what `read_again` needs besides the record itself.
 
     Raises:
         BadInput: a file that cannot be opened, a header that differs between files, a wrong delimiter.
@@ -103,6 +104,50 @@ class _Head:
         return _together(frames)
 
 
+def read_again(spark: SparkSession, source: Source, records: DataFrame) -> DataFrame:
+    """`read_raw` of records that were read before.
+
+    Args:
+        records: `landed`, `part` (null in a source without parts), `_form`, and `value`, the record as it came.
+
+    Raises:
+        BadInput: records of a part that the mapping no longer has.
+    """
+    from pyspark.sql import functions as F
+
+    kinds = records.select("part", "_form").distinct().orderBy("part", "_form").collect()
+    frames = []
+    for part, form in kinds:
+        files = source.files.get(part or "")
+        if files is None:
+            raise BadInput(f"records of part {part}, which {source.mapping} does not have", f"edit {source.mapping}")
+        lines = records.where(F.col("part").eqNullSafe(F.lit(part)) & F.col("_form").eqNullSafe(F.lit(form)))
+        frame = _reread(lines.select("landed", "value"), files, form).withColumn("_form", F.lit(form))
+        frames.append(frame.withColumn("part", F.lit(part)) if source.parts else frame)
+    return _with_absent(_together(frames), _known(source))
+
+
+def _reread(lines: DataFrame, files: Files, form: str | None) -> DataFrame:
+    from pyspark.sql import functions as F
+
+    if files.format == "parquet":
+        parsed = F.from_json("value", str(form))
+        columns = F.inline(F.array(parsed))
+        return lines.select("landed", F.col("value").alias("raw"), columns).withColumn(
+            CORRUPT, F.lit(None).cast("string")
+        )
+    if files.format == "jsonl":
+        return _parse_json(lines, files)
+    if files.format == "lines":
+        return _parse_lines(lines, files)
+    names = list(files.columns) if form is None else next(iter(_split(form, files)))
+    return _parse_csv(lines, files, names, None)
+
+
+def _known(source: Source) -> dict[str, str]:
+    return {name: kind for files in source.files.values() for name, kind in files.known.items()}
+
+
 def _records(source: Source, paths: list[Path], content: _Whole | _Head) -> DataFrame:
     from pyspark.sql import functions as F
 
@@ -115,20 +160,23 @@ def _records(source: Source, paths: list[Path], content: _Whole | _Head) -> Data
             frames.append(frame.withColumn("part", F.lit(part)) if source.parts else frame)
     if not frames:
         raise BadInput(f"{paths[0].name} is empty, and so is every other drop", f"ls -l {paths[0].parent}")
-    known = {name: kind for files in source.files.values() for name, kind in files.known.items()}
-    return _with_absent(_together(frames), known)
+    return _with_absent(_together(frames), _known(source))
 
 
 def _read(source: Source, files: Files, paths: list[Path], content: _Whole | _Head) -> Iterator[DataFrame]:
+    from pyspark.sql import functions as F
+
+    plain = F.lit(None).cast("string")
     if files.format == "parquet":
         yield _read_parquet(content.table(files, paths))
     elif files.format == "jsonl":
-        yield _parse_json(content.lines(files, paths), files)
+        yield _parse_json(content.lines(files, paths), files).withColumn("_form", plain)
     elif files.format == "lines":
-        yield _parse_lines(content.lines(files, paths), files)
+        yield _parse_lines(content.lines(files, paths), files).withColumn("_form", plain)
     else:
         for header, names, some in _by_header(source, files, paths):
-            yield _parse_csv(content.lines(files, some), files, names, header)
+            form = F.lit(header) if header else plain
+            yield _parse_csv(content.lines(files, some), files, names, header).withColumn("_form", form)
 
 
 def _together(frames: list[DataFrame]) -> DataFrame:
@@ -159,8 +207,13 @@ def _read_parquet(frame: DataFrame) -> DataFrame:
 
     ours = [name for name in ("landed", "_place") if name in frame.columns]
     columns = [F.col(f"`{name}`").alias(_free(name)) for name in frame.columns if name not in ours]
+    record = frame.select(*columns).schema.toDDL()
     return frame.select(
-        *ours, F.to_json(F.struct(*columns)).alias("raw"), *columns, F.lit(None).cast("string").alias(CORRUPT)
+        *ours,
+        F.to_json(F.struct(*columns)).alias("raw"),
+        *columns,
+        F.lit(None).cast("string").alias(CORRUPT),
+        F.lit(record).alias("_form"),
     )
 
 
