@@ -20,6 +20,8 @@ class Kind(StrEnum):
     CLICK = "click"
     IMPRESSION = "impression"
     UNCART = "uncart"
+    #: An order or a part of it, withdrawn before it was delivered; what comes back afterwards is a return.
+    CANCEL = "cancel"
 
     @property
     def code(self) -> int:

@@ -7,17 +7,17 @@ quarantine with all its reasons. Rows read = kept + duplicates + quarantined, al
 from __future__ import annotations
 
 from datetime import date
+from functools import reduce
+from operator import or_
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from nightjar.contracts import EVENTS, ITEM_KINDS, QUARANTINE, Platform
+from nightjar.contracts import EVENTS, QUARANTINE, ROW_RULES
+from nightjar.contracts.rules import MALFORMED
 from nightjar.prep.fingerprint import fingerprint
 from nightjar.prep.pseudonyms import encrypted, pseudonym_column, with_key, without_key
-from nightjar.prep.sources import RAW_KIND
 from nightjar.settings import Clean, Source
-
-_CORRUPT = "_corrupt_record"
 
 #: Where rejected rows are filed whose day is unreadable in a file without drop days: they belong to
 #: no night and must not get lost.
@@ -28,41 +28,30 @@ Counts = dict[str, int]
 
 
 def row_rules(clean: Clean, source: Source) -> dict[str, Column]:
-    """Reason -> true where a mapped row breaks the rule. The order is the order of `reasons`."""
-    ends = F.to_utc_timestamp(F.date_add("landed", 1).cast("timestamp"), source.time_zone)
-    skew = F.expr(f"INTERVAL {clean.clock_skew_minutes} MINUTES")
-    rules = {
-        "event_id_missing": F.col("event_id").isNull(),
-        "event_ts_unreadable": F.col("event_ts").isNull(),
-        "too_late": F.col("dt") < F.date_sub("landed", clean.days_late_allowed),
-        "from_the_future": F.col("event_ts") > ends + skew,
-        "kind_missing": F.col(RAW_KIND).isNull(),
-        "kind_unknown": F.col(RAW_KIND).isNotNull() & F.col("kind").isNull(),
-        "platform_unknown": F.col("platform").isNull() | ~F.col("platform").isin(*[p.value for p in Platform]),
-        "actor_missing": F.col("user_id").isNull() & F.col("device_id").isNull(),
-        "item_missing": F.col("kind").isin(*[kind.value for kind in ITEM_KINDS]) & F.col("item_id").isNull(),
-        "price_impossible": (F.col("price") < 0) | (F.col("price") > clean.max_price) | F.isnan("price"),
-        "quantity_impossible": (F.col("quantity") < 1) | (F.col("quantity") > clean.max_quantity),
-    }
-    return rules | {reason: F.expr(sql) for reason, sql in source.rejects.items()}
+    """Reason -> true where a mapped row breaks the rule: the contract's rules, then the source's own.
+
+    The order is the order of `reasons`.
+    """
+    rules = {rule.name: rule.sql(clean=clean, source=source) for rule in ROW_RULES} | source.rejects
+    return {reason: F.expr(sql) for reason, sql in rules.items()}
 
 
 def with_reasons(events: DataFrame, clean: Clean, source: Source) -> DataFrame:
-    """Add `reasons`: every rule the row breaks; empty for a good row.
+    """Add `reasons`: every rule the row breaks, in order; null for a good row.
 
-    A record that could not be parsed has the one reason `malformed`: its columns are empty, and what
-    the other rules would say of them is noise.
+    A good row is judged by one chain of ORs and builds no array; only a bad one is asked for all its
+    reasons.
     """
-    broken = [
-        F.when(F.coalesce(rule, F.lit(False)), F.lit(reason)) for reason, rule in row_rules(clean, source).items()
-    ]
-    reasons = F.filter(F.array(*broken), lambda reason: reason.isNotNull())
-    malformed = F.col(_CORRUPT).isNotNull()
-    return events.withColumn("reasons", F.when(malformed, F.array(F.lit("malformed"))).otherwise(reasons))
+    rules = {reason: F.coalesce(rule, F.lit(False)) for reason, rule in row_rules(clean, source).items()}
+    is_bad = reduce(or_, rules.values())
+    broken = F.array(*[F.when(rule, F.lit(reason)) for reason, rule in rules.items()])
+    every = F.filter(broken, lambda reason: reason.isNotNull())
+    malformed = F.when(F.expr(MALFORMED.sql()), F.array(F.lit(MALFORMED.name)))
+    return events.withColumn("reasons", malformed.when(is_bad, every))
 
 
 def is_kept() -> Column:
-    return F.size("reasons") == 0
+    return F.col("reasons").isNull()
 
 
 def quarantined(events: DataFrame, source: Source, key: bytes) -> DataFrame:
