@@ -161,6 +161,7 @@ def summary(counts: dict[date, Counts], reports: list[dict[str, Any]]) -> dict[s
         "rows_rejected": total["rows_quarantined"],
         "rows_duplicate": total["rows_duplicate"],
         "rows_conflict": total["rows_conflict"],
+        "rows_repaired": total["rows_repaired"],
         "reasons": dict(sorted(reasons.items())),
     }
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from nightjar import settings
-from nightjar.contracts import TABLES
+from nightjar.contracts import BOT_RULES, ROW_RULES, TABLES
 from nightjar.contracts.render import dictionary
+from nightjar.contracts.rules import AS_SENT, MALFORMED, TEXTS
 from nightjar.settings import Conf, Files, Source, read_toml, repository
 
 FOLDER = repository() / "docs"
@@ -27,6 +28,23 @@ Generated from `src/nightjar/settings.py` and `conf/base.toml` by `make docs`; d
 An unknown key is an error.
 """
 
+_RULES = f"""## Row rules
+
+A row that breaks one goes to `quarantine` with every reason, in this order; a source adds its own under `[rejects]`.
+Words are no reason: damaged ones ({", ".join(TEXTS)}) are repaired or withdrawn, and what was sent is kept in
+`attributes` as `query{AS_SENT}` and so on.
+
+| reason | the row | settings |
+|---|---|---|
+"""
+_BOT_RULES = """## Bot rules
+
+The first that fires is the event's or the session's `bot_rule`. Bots are kept, out of training and of people's numbers.
+
+| rule | it fires on | settings |
+|---|---|---|
+"""
+
 _SOURCE = """## A source: conf/sources/<shop>.toml
 
 How one shop's raw logs become events; the file's name is the shop's name. SQL means Spark SQL over the raw columns.
@@ -36,7 +54,20 @@ _COLUMNS = "| key | value | default | meaning |\n|---|---|---|---|"
 
 
 def pages() -> dict[Path, str]:
-    return {FOLDER / "data.md": dictionary(TABLES), FOLDER / "conf.md": conf_page()}
+    return {FOLDER / "data.md": data_page(), FOLDER / "conf.md": conf_page()}
+
+
+def data_page() -> str:
+    """Every table and column, then the rules that rows are judged by."""
+    rows = [_rule(rule.name, rule.doc, rule.settings) for rule in (MALFORMED, *ROW_RULES)]
+    bots = [_rule(rule.name, rule.doc, rule.settings) for rule in BOT_RULES]
+    return "\n".join([dictionary(TABLES), _RULES + "\n".join(rows), "", _BOT_RULES + "\n".join(bots), ""])
+
+
+def _rule(name: str, doc: str, settings: tuple[str, ...]) -> str:
+    # The source's settings are no bounds: a shop has one time zone.
+    bounds = ", ".join(f"`{setting}`" for setting in settings if not setting.startswith("source."))
+    return f"| {name} | {doc} | {bounds} |".replace("  |", " |")
 
 
 def conf_page() -> str:
@@ -64,7 +95,7 @@ def _row(key: str, kind: str, default: str, note: str) -> str:
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value).replace("|", "\\|")  # a bar would end the cell
+    text = json.dumps(value, default=str).replace("|", "\\|")  # a bar would end the cell
     return f"`{text}`" if value not in ({}, "") else ""
 
 
@@ -97,6 +128,8 @@ def _kind(of: dict[str, Any], schema: dict[str, Any]) -> str:
     """A JSON schema in words."""
     if "$ref" in of:
         return _kind(schema["$defs"][of["$ref"].rsplit("/", 1)[1]], schema)
+    if of.get("format") == "date":
+        return "day"
     if "enum" in of:
         return ", ".join(f"`{value}`" for value in of["enum"])
     if of.get("type") == "array":

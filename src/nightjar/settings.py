@@ -20,6 +20,7 @@ from nightjar.contracts.table import _SHOP
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Words = Annotated[tuple[str, ...], Field(strict=False)]
 
 Character = Annotated[str, Field(min_length=1, max_length=1)]
 
@@ -56,12 +57,38 @@ class Simulate(Section):
 
 
 class Clean(Section):
+    """Bounds of the row and bot rules in docs/data.md. Patterns are Java regular expressions; "" is off."""
+
+    first_day: date  # of any log: what is dated earlier comes from a clock that was never set
+    last_day: date
     days_late_allowed: Annotated[int, Field(ge=0)]
-    clock_skew_minutes: Annotated[int, Field(ge=0)]  # an event may be this far after its drop's midnight
+    clock_skew_minutes: Annotated[
+        int, Field(ge=0)
+    ]  # an event may be this far after its drop's midnight, or its receipt
+    actor_placeholders: Words  # logins and devices that stand for none, in lower case
+    item_placeholders: Words  # item ids that stand for none, in lower case
+    item_pattern: str  # what the ids of items look like; others are postage, fees, vouchers
+    max_id_bytes: Count  # of ids, campaigns and surfaces, in UTF-8
+    max_text_bytes: Count  # of searches and titles, in UTF-8
     max_price: Annotated[float, Field(gt=0)]
+    min_purchase_price: Annotated[float, Field(ge=0)]  # 0 allows free gifts
     max_quantity: Count
-    bot_events_per_hour: Count  # more than this from one actor is a bot
-    bot_agent_pattern: str  # Java regular expression over attributes['user_agent']
+    test_user_pattern: str  # over the shop's own user ids
+    test_campaign_pattern: str
+    test_item_pattern: str
+    test_agent_pattern: str  # over attributes['user_agent']
+    bot_agent_pattern: str  # over attributes['user_agent']
+    bot_events_per_hour: Count  # more than this from one visitor is a bot
+    metronome_min_events: Annotated[int, Field(ge=3)]  # at different moments of one session
+    metronome_max_variation: Annotated[float, Field(ge=0)]  # of the steps: standard deviation over mean
+    crawl_min_items: Count  # different ones in one session
+    crawl_max_gap_seconds: Annotated[float, Field(gt=0)]  # half of the session's steps are at most this long
+
+    @model_validator(mode="after")
+    def _days_in_order(self) -> Clean:
+        if self.first_day > self.last_day:
+            raise ValueError("first_day is after last_day")
+        return self
 
 
 class Gate(Section):

@@ -115,11 +115,11 @@ def test_every_table_keeps_the_house_rules(table: Table) -> None:
 
 def test_codes_are_positions_that_never_move() -> None:
     kinds = ["view", "search", "cart", "purchase", "return", "review", "coupon", "click", "impression", "uncart"]
-    kinds += ["favourite"]
+    kinds += ["favourite", "cancel"]
     assert {kind.value: kind.code for kind in Kind} == {name: place for place, name in enumerate(kinds, 1)}
     platforms = {"web": 1, "app": 2, "mini_program": 3, "email": 4, "store": 5, "other": 6}
     assert {platform.value: platform.code for platform in Platform} == platforms
-    assert set(Kind) - set(ITEM_KINDS) == {Kind.SEARCH, Kind.COUPON, Kind.CLICK, Kind.IMPRESSION}
+    assert set(Kind) - set(ITEM_KINDS) == {Kind.SEARCH, Kind.COUPON, Kind.CLICK, Kind.IMPRESSION, Kind.CANCEL}
 
 
 def test_parallel_arrays_stand_together() -> None:

@@ -280,7 +280,7 @@ def test_counts_add_up_and_the_log_is_what_was_sent(three_nights: Jobs) -> None:
     assert counts["rows_in"] == len(drops[THIRD]) + 1
     assert counts["rows_in"] == counts["rows_out"] + counts["rows_duplicate"] + counts["rows_rejected"]
     assert counts["reasons"]["malformed"] == 1
-    assert counts["reasons"]["price_impossible"] == 1
+    assert counts["reasons"]["price_negative"] == 1
     assert counts["rows_conflict"] == 3
     rows = [row for day in (FIRST, SECOND, THIRD) for row in three_nights.rows(EVENTS, day)]
     names = {row["id"] for drop in drops.values() for row in drop if not row["id"].endswith(("-bad", "-fee"))}

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pyspark.sql import functions as F
 
-from nightjar.prep.clean import with_reasons
+from nightjar.prep.clean import is_kept, with_reasons
 from nightjar.prep.sources import mapped
 from nightjar.settings import load_conf, load_source, repository
 from nightjar.stores.raw import find_files, read_raw
@@ -55,7 +55,7 @@ def test_retailrocket(spark: SparkSession) -> None:
     path = raw_log("retailrocket/events.csv.gz")
     expected = Counter(row["event"] for row in records(path))
     rows = judged(spark, "retailrocket", path, [])
-    found = {row["kind"]: row["count"] for row in rows.where(F.size("reasons") == 0).groupBy("kind").count().collect()}
+    found = {row["kind"]: row["count"] for row in rows.where(is_kept()).groupBy("kind").count().collect()}
     assert found == {"view": expected["view"], "cart": expected["addtocart"], "purchase": expected["transaction"]}
     assert sum(found.values()) == sum(expected.values()), "every record of this log is good"
     first, last = rows.agg(F.min("dt"), F.max("dt")).collect()[0]
@@ -72,10 +72,11 @@ def test_online_retail(spark: SparkSession) -> None:
     reasons = rows.select(F.explode("reasons").alias("reason")).groupBy("reason").count().collect()
     assert {row["reason"]: row["count"] for row in reasons} == dict(expected)
     good = [row for row in lines if not broken(row)]
-    kinds = {row["kind"]: row["count"] for row in rows.where(F.size("reasons") == 0).groupBy("kind").count().collect()}
-    cancelled = sum(row["InvoiceNo"].startswith("C") or int(row["Quantity"]) < 0 for row in good)
-    assert kinds.get("return", 0) == cancelled
-    assert kinds["purchase"] == len(good) - cancelled
+    kinds = {row["kind"]: row["count"] for row in rows.where(is_kept()).groupBy("kind").count().collect()}
+    cancelled = sum(row["InvoiceNo"].startswith("C") for row in good)
+    written_off = sum(int(row["Quantity"]) < 0 for row in good) - cancelled
+    assert (kinds["cancel"], kinds.get("return", 0)) == (cancelled, written_off)
+    assert kinds["purchase"] == len(good) - cancelled - written_off
     assert rows.where("landed <> dt").count() == 0, "a drop holds its own day in the shop's time zone"
 
 
@@ -84,8 +85,8 @@ def broken(row: dict[str, str]) -> list[str]:
     sold = not row["InvoiceNo"].startswith("C") and int(row["Quantity"]) >= 0
     rules = {
         "actor_missing": not row["CustomerID"].strip(),
-        "price_impossible": float(row["UnitPrice"]) < 0,
-        "item_code_is_no_product": not re.match(r"[0-9]{5}", row["StockCode"]),
+        "item_is_no_product": not re.match(r"[0-9]{5}", row["StockCode"].strip()),
+        "price_negative": float(row["UnitPrice"]) < 0,
         "price_missing": sold and float(row["UnitPrice"]) <= 0,
     }
     return [reason for reason, is_broken in rules.items() if is_broken]

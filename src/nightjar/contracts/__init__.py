@@ -3,6 +3,7 @@
 from nightjar.contracts.errors import BAD_DATA, DONE, ENVIRONMENT, BadInput, GateFailed
 from nightjar.contracts.events import EVENTS, ITEM_KINDS, QUARANTINE, Kind, Platform
 from nightjar.contracts.published import DATA_QUALITY, PROMOTIONS, PUBLISH_LOG, RECOMMENDATIONS, USERS
+from nightjar.contracts.rules import BOT_RULES, ROW_RULES
 from nightjar.contracts.sequences import HOLDOUT, ITEMS, SEQUENCES, VOCABULARY
 from nightjar.contracts.sessions import SESSION_EVENTS, SESSION_RENAMES, SESSIONS
 from nightjar.contracts.table import Column, Partition, Table
@@ -29,6 +30,7 @@ TABLES: dict[str, Table] = {
 
 __all__ = [
     "BAD_DATA",
+    "BOT_RULES",
     "DATA_QUALITY",
     "DONE",
     "ENVIRONMENT",
@@ -40,6 +42,7 @@ __all__ = [
     "PUBLISH_LOG",
     "QUARANTINE",
     "RECOMMENDATIONS",
+    "ROW_RULES",
     "SEQUENCES",
     "SESSIONS",
     "SESSION_EVENTS",

@@ -21,6 +21,8 @@ class Kind(StrEnum):
     IMPRESSION = "impression"
     UNCART = "uncart"
     FAVOURITE = "favourite"
+    #: An order or a part of it, withdrawn before it was delivered; what comes back afterwards is a return.
+    CANCEL = "cancel"
 
     @property
     def code(self) -> int:

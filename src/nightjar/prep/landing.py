@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from nightjar.contracts import EVENTS, QUARANTINE, USERS, Table
 from nightjar.contracts.render import arrow_schema
 from nightjar.prep import bots
-from nightjar.prep.arrays import Bools, Int64s, flags, micros, nulls, one, ranks, stream_order
+from nightjar.prep.arrays import Bools, Int64s, codes, flags, micros, nulls, one, ranks, stream_order
 from nightjar.prep.duplicates import Winners, winners
 from nightjar.prep.pseudonyms import pseudonyms, sealed, unsealed
 from nightjar.settings import Clean
@@ -141,6 +141,7 @@ def _filled(rows: pa.Table) -> pa.Table:
     """Columns that no mapping fills did not travel: they are null."""
     extra = {
         "agent": pa.bool_(),
+        "repaired": pa.bool_(),
         "reasons": pa.list_(pa.string()),
         "raw": pa.string(),
         "part": pa.string(),
@@ -236,9 +237,9 @@ def with_bot_rule(events: pa.Table, clean: Clean) -> pa.Table:
 
     By day, because of zones whose midnight cuts an hour: its other half is another night's business.
     """
-    codes = bots.event_rules(ranks(visitor(events)), micros(events["event_ts"]) // _HOUR, flags(events["agent"]), clean)
-    names = pa.array([None, *bots.RULES], pa.string()).take(pa.array(codes))
-    return events.set_column(events.schema.get_field_index("bot_rule"), "bot_rule", names).select(list(EVENTS.names))
+    hours = micros(events["event_ts"]) // _HOUR
+    rules = bots.names(bots.event_rules(codes(visitor(events)), hours, flags(events["agent"]), clean))
+    return events.set_column(events.schema.get_field_index("bot_rule"), "bot_rule", rules).select(list(EVENTS.names))
 
 
 def _quarantine(bad: pa.Table, source: str, key: bytes) -> dict[date, pa.Table]:
@@ -285,6 +286,7 @@ def _counts(rows: pa.Table, bad: pa.Table, drops: Int64s, won: Winners, is_new: 
     add("rows_quarantined", _drops(bad))
     unknown = bad.filter(_has(bad["reasons"], "kind_unknown"))
     add("rows_unknown_kind", _drops(unknown))
+    add("rows_repaired", _drops(rows.filter(pc.fill_null(rows["repaired"], False))))
     won_new = is_new[won.rows]
     # A drop also answers for its conflicts with what earlier drops brought, whoever won.
     drop = np.where(won_new, drops, won.brought)
@@ -308,7 +310,15 @@ def _add_displaced(counts: dict[str, dict[str, int]], near: pa.Table, stayed: In
 
 
 #: What is counted of each drop.
-COUNTED = ("rows_read", "rows_quarantined", "rows_unknown_kind", "rows_kept", "rows_collapsed", "rows_conflict")
+COUNTED = (
+    "rows_read",
+    "rows_quarantined",
+    "rows_unknown_kind",
+    "rows_repaired",
+    "rows_kept",
+    "rows_collapsed",
+    "rows_conflict",
+)
 
 
 def _has(lists: pa.ChunkedArray, value: str) -> pa.Array:

@@ -152,12 +152,12 @@ def finished(session_events: pa.Table, clean: Clean) -> tuple[pa.Table, pa.Table
     first = np.flatnonzero(position == 1)
     size = np.diff(np.r_[first, len(rows)])
     number = np.repeat(np.arange(len(first)), size)
-    rule = _bot_rules(rows, first, number, clean)
+    kinds = codes_of(rows["kind"], [kind.value for kind in Kind])
+    rule = _bot_rules(rows, first, number, kinds, clean)
     is_bot = pc.is_valid(rule)
     at = rows.schema.get_field_index("is_bot")
     marked = rows.set_column(at, "is_bot", is_bot.take(pa.array(number)))
     begin = rows.select(["session_id", "visitor_id", "user_id", "dt", "event_ts", "platform"]).take(pa.array(first))
-    kinds = codes_of(rows["kind"], [kind.value for kind in Kind])
     columns = {name: begin[name] for name in ("session_id", "visitor_id", "user_id", "dt", "platform")}
     columns |= {
         "start_ts": begin["event_ts"],
@@ -189,9 +189,11 @@ def codes_of(column: pa.ChunkedArray, values: Sequence[str]) -> Int64s:
     return np.asarray(at.to_numpy(), np.int64) + 1
 
 
-def _bot_rules(rows: pa.Table, first: Int64s, number: Int64s, clean: Clean) -> pa.Array:
+def _bot_rules(rows: pa.Table, first: Int64s, number: Int64s, kinds: Int64s, clean: Clean) -> pa.Array:
     """The rule of each session's first flagged event, else the rule that its shape breaks."""
-    return _first_of(one(rows["bot_rule"]), number, len(first))
+    flagged = _first_of(one(rows["bot_rule"]), number, len(first))
+    shapes = bots.session_shapes(first, micros(rows["event_ts"]), kinds, codes(rows["item_id"]), clean)
+    return pc.coalesce(flagged, bots.names(shapes))
 
 
 def _first_of(column: pa.Array, number: Int64s, num_sessions: int) -> pa.Array:
