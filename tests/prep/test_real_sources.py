@@ -12,14 +12,17 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from pyspark.sql import functions as F
+from tests.prep.small_log import opened
 
+from nightjar.contracts import EVENTS
 from nightjar.prep.clean import with_reasons
+from nightjar.prep.sessions import session_events_from, stream_of
 from nightjar.prep.sources import mapped
 from nightjar.settings import load_conf, load_source, repository
 from nightjar.stores.raw import find_files, read_raw
@@ -55,12 +58,24 @@ def test_retailrocket(spark: SparkSession) -> None:
     path = raw_log("retailrocket/events.csv.gz")
     expected = Counter(row["event"] for row in records(path))
     rows = judged(spark, "retailrocket", path, [])
-    found = {row["kind"]: row["count"] for row in rows.where(F.size("reasons") == 0).groupBy("kind").count().collect()}
+    found = {
+        row["kind"]: row["count"] for row in rows.where(F.col("reasons").isNull()).groupBy("kind").count().collect()
+    }
     assert found == {"view": expected["view"], "cart": expected["addtocart"], "purchase": expected["transaction"]}
     assert sum(found.values()) == sum(expected.values()), "every record of this log is good"
     first, last = rows.agg(F.min("dt"), F.max("dt")).collect()[0]
     assert (first, last) == (date(2015, 5, 3), date(2015, 9, 18))
     assert rows.select("event_id").distinct().count() == sum(expected.values())
+    # Its visits, by the rules of a session in plain Python.
+    sessions = load_conf(source=load_source("retailrocket")).sessions
+    events = rows.select(*EVENTS.names).toArrow()
+    cut = session_events_from(stream_of(events), sessions, "UTC")
+    names = dict(zip(cut["event_id"].to_pylist(), cut["session_id"].to_pylist(), strict=True))
+    log = events.select(["event_id", "event_ts", "user_id", "device_id"]).to_pylist()
+    gap, limits = timedelta(minutes=sessions.gap_minutes), {"max_hours": sessions.max_hours}
+    wanted = opened(log, gap, max_events=sessions.max_events, **limits)
+    assert names == {row["event_id"]: session_id for session_id, row in wanted}
+    assert len(set(names.values())) > 10_000
 
 
 def test_online_retail(spark: SparkSession) -> None:
@@ -72,7 +87,9 @@ def test_online_retail(spark: SparkSession) -> None:
     reasons = rows.select(F.explode("reasons").alias("reason")).groupBy("reason").count().collect()
     assert {row["reason"]: row["count"] for row in reasons} == dict(expected)
     good = [row for row in lines if not broken(row)]
-    kinds = {row["kind"]: row["count"] for row in rows.where(F.size("reasons") == 0).groupBy("kind").count().collect()}
+    kinds = {
+        row["kind"]: row["count"] for row in rows.where(F.col("reasons").isNull()).groupBy("kind").count().collect()
+    }
     cancelled = sum(row["InvoiceNo"].startswith("C") or int(row["Quantity"]) < 0 for row in good)
     assert kinds.get("return", 0) == cancelled
     assert kinds["purchase"] == len(good) - cancelled

@@ -38,7 +38,7 @@ def pseudonyms(key: bytes, id_kind: str, ids: pa.Array) -> tuple[pa.StructArray,
 
 
 def with_key(frame: DataFrame, key: bytes) -> DataFrame:
-    """Add the key's derived columns, for `pseudonym_column` and `encrypted`; drop them with `without_key`.
+    """Add the key's derived columns, for `encrypted` and `decrypted`; drop them with `without_key`.
 
     A broadcast row, not literals: literals would print the key in every query plan.
     """
@@ -55,12 +55,6 @@ def with_key(frame: DataFrame, key: bytes) -> DataFrame:
 
 def without_key(frame: DataFrame) -> DataFrame:
     return frame.drop(_INNER, _OUTER, _AES)
-
-
-def pseudonym_column(id_kind: str, column: str) -> Column:
-    """`pseudonym` as Spark SQL; null stays null."""
-    text = F.encode(F.concat(F.lit(f"{id_kind}:"), F.col(column)), "UTF-8")
-    return F.translate(F.base64(F.substring(_hmac(text), 1, _CUT)), "+/", "-_")
 
 
 def encrypted(column: str) -> Column:
