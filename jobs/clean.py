@@ -146,7 +146,9 @@ def in_scope(rows: DataFrame, days: list[date]) -> DataFrame:
 
 def reachable(job: Job, days: list[date]) -> list[date]:
     """Days of events that the drops may change: a late event's, and where another copy of an event lies."""
-    around = range(-job.conf.clean.days_late_allowed, 2)
+    # An event may be ahead of its drop's midnight by the skew, on a day whose clock is set forward.
+    ahead = -(-(job.conf.clean.clock_skew_minutes + 120) // (24 * 60))
+    around = range(-job.conf.clean.days_late_allowed, ahead + 1)
     return sorted({day + timedelta(days=shift) for day in days for shift in around})
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from _gate import facts_by_day, gate, trailing_facts
 from nightjar.contracts import EVENTS, SESSION_EVENTS, SESSION_RENAMES, SESSIONS, Partition
-from nightjar.prep.sessions import Sessionize
+from nightjar.prep.sessions import Sessionize, reach
 from nightjar.quality.facts import session_events_facts, sessions_facts
 from nightjar.quality.suites import session_events_suite, sessions_suite
 from nightjar.stores.job import Job, arguments, run
@@ -37,7 +37,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         bucket: tuple(day for day, found in changed.items() if bucket in found)
         for bucket in sorted(set().union(*changed.values()))
     }
-    earliest = min(changed) - timedelta(days=-(-job.conf.sessions.max_hours // 24) + 1)
+    earliest = min(changed) - reach(job.conf.sessions)
     staged, reports = lake.stage_buckets(
         job.spark().range(0, num_buckets, 1, num_buckets),
         Sessionize(buckets, at.day, job.conf.sessions, job.conf.clean, job.source.time_zone),

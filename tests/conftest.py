@@ -32,7 +32,8 @@ def spark() -> Iterator[SparkSession]:
     from nightjar.stores.spark import session
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    conf = load_conf(sets=["spark.master='local[2]'", "spark.shuffle_partitions=4", "spark.driver_memory_gib=1"])
+    # A task may fail once: what a second attempt makes of the first one's leavings is worth a test.
+    conf = load_conf(sets=["spark.master='local[2,2]'", "spark.shuffle_partitions=4", "spark.driver_memory_gib=1"])
     started = session("nightjar tests", conf.spark)
     yield started
     started.stop()

@@ -12,14 +12,17 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from pyspark.sql import functions as F
+from tests.prep.small_log import opened
 
+from nightjar.contracts import EVENTS
 from nightjar.prep.clean import is_kept, with_reasons
+from nightjar.prep.sessions import session_events_from, stream_of
 from nightjar.prep.sources import mapped
 from nightjar.settings import load_conf, load_source, repository
 from nightjar.stores.raw import find_files, read_raw
@@ -61,6 +64,16 @@ def test_retailrocket(spark: SparkSession) -> None:
     first, last = rows.agg(F.min("dt"), F.max("dt")).collect()[0]
     assert (first, last) == (date(2015, 5, 3), date(2015, 9, 18))
     assert rows.select("event_id").distinct().count() == sum(expected.values())
+    # Its visits, by the rules of a session in plain Python.
+    sessions = load_conf(source=load_source("retailrocket")).sessions
+    events = rows.select(*EVENTS.names).toArrow()
+    cut = session_events_from(stream_of(events), sessions, "UTC")
+    names = dict(zip(cut["event_id"].to_pylist(), cut["session_id"].to_pylist(), strict=True))
+    log = events.select(["event_id", "event_ts", "user_id", "device_id"]).to_pylist()
+    gap, limits = timedelta(minutes=sessions.gap_minutes), {"max_hours": sessions.max_hours}
+    wanted = opened(log, gap, max_events=sessions.max_events, **limits)
+    assert names == {row["event_id"]: session_id for session_id, row in wanted}
+    assert len(set(names.values())) > 10_000
 
 
 def test_online_retail(spark: SparkSession) -> None:

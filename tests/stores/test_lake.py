@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nightjar.contracts import EVENTS, SEQUENCES, SESSIONS, VOCABULARY, BadInput, Partition, Table
 from nightjar.contracts.render import arrow_schema
 from nightjar.settings import repository
 from nightjar.stores import lake as lake_module
-from nightjar.stores.lake import KEPT_SNAPSHOTS, Lake, Staged
+from nightjar.stores.lake import KEPT_SNAPSHOTS, Entry, Lake, Part, Staged, Stored, combined, write_bucket
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -279,37 +282,34 @@ def frames(spark: SparkSession) -> Callable[..., DataFrame]:
     return build
 
 
+def test_the_hash_knows_every_column_and_where_its_nulls_are(tmp_path: Path) -> None:
+    same = [{}, {"attributes": [("b", None), ("a", "1")]}]  # a map has no order
+    different = [
+        {"attributes": [("a", "2"), ("b", None)]},
+        {"attributes": None},
+        {"attributes": []},
+        {"query": "u", "user_id": None},
+        {"user_id": None, "device_id": "u"},  # the same value in the next column
+        {"price": None},
+        {"price": 0.0},
+        {"quantity": 1},
+        {"event_ts": datetime(2001, 1, 15, 19, 0, 0, 123457, UTC)},
+        {"dt": NEXT},
+        {"surface": ""},
+    ]
+    rows = [pa.Table.from_pylist([event("e", **change)], arrow_schema(EVENTS)) for change in (*same, *different)]
+    found = [write_bucket(tmp_path, EVENTS, DAY, 0, row).content_hash for row in rows]
+    assert found[0] == found[1]
+    assert len(set(found)) == 1 + len(different)
+
+
 @pytest.mark.spark
-def test_the_spark_hash_knows_rows_not_their_order_or_files(lake: Lake, frames: Callable[..., DataFrame]) -> None:
+def test_the_hash_knows_rows_not_their_order_or_files(lake: Lake, frames: Callable[..., DataFrame]) -> None:
     rows = [event(f"e{n}", query=f"q{n % 3}") for n in range(20)]
     one = lake.stage(frames(*rows), EVENTS, "acme", "run").entries[DAY]
     split = lake.stage(frames(*reversed(rows), parts=3), EVENTS, "acme", "run").entries[DAY]
     assert (len(one.files), len(split.files)) == (1, 3)
     assert one.content_hash == split.content_hash
-    # Each variation on a day of its own: one write, one hash each.
-    variations = [
-        {},
-        {"attributes": [("b", None), ("a", "1")]},  # a map has no order
-        {"attributes": [("a", "2"), ("b", None)]},
-        {"attributes": None},
-        {"query": "u", "user_id": None},
-        {"user_id": None, "device_id": "u"},  # the same value in the next column
-        {"price": None},
-        {"quantity": 1},
-        {"event_ts": datetime(2001, 1, 15, 19, 0, 0, 123457, UTC)},
-        {"surface": ""},
-    ]
-    days = [DAY + timedelta(days=n) for n in range(len(variations))]
-    varied = [event("e", **change) | {"landed": DAY, "dt": day} for change, day in zip(variations, days, strict=True)]
-    # dt is content too, so days are compared through rows that differ in nothing else.
-    plain = [event("e") | {"dt": day} for day in days]
-    entries = lake.stage(frames(*varied), EVENTS, "acme", "run").entries
-    originals = lake.stage(frames(*plain), EVENTS, "acme", "run").entries
-    same = [entries[day].content_hash == originals[day].content_hash for day in days]
-    assert same == [True, True] + [False] * 8
-    swapped = [event("e", user_id="x", device_id=None), event("e", user_id=None, device_id="x")]
-    (first,), (second,) = (lake.stage(frames(row), EVENTS, "acme", "run").entries.values() for row in swapped)
-    assert first.content_hash != second.content_hash
 
 
 @pytest.mark.spark
@@ -323,6 +323,7 @@ def test_both_ways_of_staging_give_the_same_rows(
     )
     assert list(by_spark.entries) == list(by_arrow.entries) == [DAY, NEXT, date(2001, 1, 20)]
     assert [entry.num_rows for entry in by_spark.entries.values()] == [3, 3, 0]
+    assert [e.content_hash for e in by_spark.entries.values()] == [e.content_hash for e in by_arrow.entries.values()]
     read = []
     for staged in (by_spark, by_arrow):
         lake.commit([staged])
@@ -364,3 +365,323 @@ def test_nothing_is_read_as_an_empty_frame_of_the_contract(spark: SparkSession, 
     assert (frame.columns, frame.count()) == (list(SEQUENCES.names), 0)
     assert lake.stage(lake.read(spark, SESSIONS, []), SESSIONS, "acme", "a/../b run", days=[DAY]).num_rows == 0
     assert {path.parent for path in (lake.root / "acme" / "sessions").iterdir()} == {lake.root / "acme" / "sessions"}
+
+
+# -- parts
+
+_ROWS = [event(f"e{n}", query=f"q{n % 3}", price=None if n % 4 else 0.1 * n) for n in range(12)]
+
+
+@settings(max_examples=25, deadline=None)
+@given(buckets=st.lists(st.integers(0, 5), min_size=12, max_size=12), order=st.permutations(range(12)))
+def test_the_hash_is_the_same_for_any_split_into_buckets(
+    buckets: list[int], order: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("split")
+    rows = pa.Table.from_pylist([_ROWS[n] for n in order], arrow_schema(EVENTS))
+    parts = []
+    for bucket in set(buckets):
+        part = rows.filter(pa.array([buckets[n] == bucket for n in order]))
+        parts.append(write_bucket(folder, EVENTS, DAY, bucket, part))
+    assert [part.num_rows for part in parts] == [buckets.count(part.bucket or 0) for part in parts]
+    whole = write_bucket(folder, EVENTS, DAY, 0, pa.Table.from_pylist(_ROWS, arrow_schema(EVENTS)))
+    assert combined(part.content_hash for part in parts) == combined([whole.content_hash]) == whole.content_hash
+    assert combined(part.content_hash for part in parts[1:]) != whole.content_hash
+
+
+def test_equal_changes_do_not_cancel_out() -> None:
+    """A xor alone forgets what occurs twice, and a sum alone what one part gains and another loses."""
+    one, two = "00000000000000ff000000000000000f", "00000000000000ff0000000000000001"
+    assert combined([]) == combined(["0" * 32])
+    assert len({combined(hashes) for hashes in ([], [one], [two], [one, one], [one, two], [one, one, two])}) == 6
+    assert combined(["f" * 32, "0" * 15 + "1" + "0" * 15 + "2"]) == "fffffffffffffffe0000000000000001"
+
+
+_PARTS = st.builds(
+    Part,
+    file=st.from_regex(r"[a-z]{1,8}/[a-z]{1,8}\.parquet", fullmatch=True),
+    num_rows=st.integers(0, 2**40),
+    num_bytes=st.integers(0, 2**40),
+    content_hash=st.from_regex(r"[0-9a-f]{32}", fullmatch=True),
+    bucket=st.one_of(st.none(), st.integers(0, 999)),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    parts=st.lists(_PARTS, max_size=4),
+    num_buckets=st.integers(0, 16),
+    facts=st.dictionaries(st.text(), st.one_of(st.none(), st.floats(0, 1))),
+)
+def test_an_entry_is_read_as_it_was_committed(
+    parts: list[Part], num_buckets: int, facts: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    lake = Lake(tmp_path_factory.mktemp("lake"))
+    parts = [Part(**(asdict(part) | {"file": str(lake.root / part.file)})) for part in parts]
+    at = VOCABULARY.at("acme", DAY)
+    entry = Entry(str(at), tuple(parts), "run 7", VOCABULARY.version, num_buckets)
+    folder = lake.root / "acme" / "vocabulary" / "run-1"
+    folder.mkdir(parents=True)
+    lake.commit([Staged(VOCABULARY, "acme", folder, {DAY: entry})], facts={("vocabulary", DAY): facts})
+    found = lake.entry(at)
+    assert asdict(found) == asdict(entry) | {"facts": facts}
+    assert found.bucket_hashes() == {part.bucket: part.content_hash for part in parts if part.bucket is not None}
+    assert (found.num_rows, found.num_bytes) == (sum(p.num_rows for p in parts), sum(p.num_bytes for p in parts))
+
+
+def test_a_file_is_written_in_the_contracts_types_or_not_at_all(tmp_path: Path) -> None:
+    rows = pa.Table.from_pylist(_ROWS, arrow_schema(EVENTS))
+    part = write_bucket(tmp_path, EVENTS, DAY, 3, rows.select(list(EVENTS.names)[::-1]))
+    assert Path(part.file).parent == tmp_path / "_dt=2001-01-15"
+    assert (part.bucket, part.num_rows, part.num_bytes) == (3, 12, Path(part.file).stat().st_size)
+    stored = Stored({("events", DAY): part.file})
+    assert stored.read(EVENTS, [DAY]).to_pylist() == rows.to_pylist()
+    again = write_bucket(tmp_path, EVENTS, DAY, 3, rows)
+    assert (again.file != part.file, again.content_hash) == (True, part.content_hash)
+    with pytest.raises((KeyError, pa.ArrowInvalid)):
+        write_bucket(tmp_path, EVENTS, DAY, 3, rows.drop_columns("query"))
+    absent = pa.nulls(len(rows), pa.string())
+    with pytest.raises(ValueError, match="null"):
+        write_bucket(tmp_path, EVENTS, DAY, 3, rows.set_column(0, "event_id", absent))
+    assert len(list(tmp_path.rglob("*.parquet"))) == 2
+
+
+def test_stored_rows_come_as_asked(tmp_path: Path) -> None:
+    files = {}
+    for day in (NEXT, DAY):
+        rows = pa.Table.from_pylist([event(f"e-{day}", dt=day)], arrow_schema(EVENTS))
+        files["events", day] = write_bucket(tmp_path, EVENTS, day, 0, rows).file
+    stored = Stored(files | {("sessions", DAY): "another table's"})
+    assert stored.days(EVENTS) == [DAY, NEXT]
+    assert stored.days(SEQUENCES) == []
+    some = stored.read(EVENTS, [NEXT, DAY, date(1999, 1, 1)], ["landed", "event_id"])
+    assert some.column_names == ["landed", "event_id"]
+    assert some["event_id"].to_pylist() == [f"e-{NEXT}", f"e-{DAY}"]
+    nothing = stored.read(EVENTS, [])
+    assert (len(nothing), nothing.schema.types) == (0, arrow_schema(EVENTS).types)
+
+
+# -- buckets
+
+Days = Mapping[date, Iterable[str]]
+
+
+def named(day: date, names: Iterable[str | None]) -> pa.Table:
+    """Vocabulary rows that differ in nothing but their names."""
+    schema = pa.schema([known.with_nullable(True) for known in arrow_schema(VOCABULARY)])
+    rows = [{"item_id": name, "dt": day, "item_index": 1, "num_events": 7} for name in names]
+    return pa.Table.from_pylist(rows, schema)
+
+
+def work_of(given: Mapping[int, Days], broken: Mapping[int, date]) -> Callable[..., Any]:
+    """A work that gives each bucket these names, and reports what it got and what it read.
+
+    Args:
+        broken: a bucket's day whose names are null in its task's first attempt, which fails on writing it.
+    """
+    # Workers do not import tests: all that the work needs comes along as values.
+    tables = {n: {("vocabulary", day): named(day, names) for day, names in days.items()} for n, days in given.items()}
+    wrong = {n: {("vocabulary", day): named(day, [None])} for n, day in broken.items()}
+    vocabulary = VOCABULARY
+
+    def work(bucket: int, rows: pa.Table, stored: Stored) -> tuple[dict[tuple[str, date], pa.Table], dict[str, Any]]:
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        assert context is not None
+        days = stored.days(vocabulary)
+        read = {str(day): sorted(stored.read(vocabulary, [day])["item_id"].to_pylist()) for day in days}
+        report = {"bucket": bucket, "attempt": context.attemptNumber(), "ids": rows["id"].to_pylist(), "read": read}
+        found = tables.get(bucket, {})
+        return found | wrong.get(bucket, {}) if context.attemptNumber() == 0 else found, report
+
+    return work
+
+
+class Shop:
+    """A lake with one table in buckets."""
+
+    def __init__(self, spark: SparkSession, lake: Lake, num_buckets: int = 3) -> None:
+        self.spark = spark
+        self.lake = lake
+        self.num_buckets = num_buckets
+
+    def stage(
+        self,
+        given: Mapping[int, Days],
+        *,
+        days: Iterable[date] = (),
+        broken: Mapping[int, date] | None = None,
+        elsewhere: Path | None = None,
+    ) -> tuple[Staged, list[dict[str, Any]]]:
+        staged, reports = self.lake.stage_buckets(
+            self.spark.range(0, self.num_buckets, 1, self.num_buckets),
+            work_of(given, broken or {}),
+            [VOCABULARY],
+            "acme",
+            "run",
+            num_buckets=self.num_buckets,
+            stored={VOCABULARY: self.lake.days("acme", "vocabulary")},
+            days={VOCABULARY: days},
+            elsewhere={VOCABULARY: elsewhere} if elsewhere else None,
+        )
+        return staged["vocabulary"], reports
+
+    def night(self, given: Mapping[int, Days], *, days: Iterable[date] = ()) -> list[dict[str, Any]]:
+        staged, reports = self.stage(given, days=days)
+        self.lake.commit([staged])
+        return reports
+
+    def entry(self, day: date) -> Entry:
+        return self.lake.entry(VOCABULARY.at("acme", day))
+
+    def files(self, day: date) -> dict[int | None, str]:
+        return {part.bucket: part.file for part in self.entry(day).parts}
+
+    def rows(self, day: date) -> dict[int | None, list[str]]:
+        return {bucket: pq.read_table(file)["item_id"].to_pylist() for bucket, file in self.files(day).items()}
+
+
+@pytest.fixture
+def shop(spark: SparkSession, lake: Lake) -> Shop:
+    return Shop(spark, lake)
+
+
+@pytest.mark.spark
+def test_a_night_writes_the_buckets_it_touches_and_goes_on_naming_the_rest(shop: Shop) -> None:
+    reports = shop.night({2: {DAY: ["c"]}, 0: {DAY: ["a1", "a2"], NEXT: ["n"]}, 1: {DAY: ["b"]}})
+    assert [report["bucket"] for report in reports] == [0, 1, 2]
+    assert [report["ids"] for report in reports] == [[0], [1], [2]], "partition n holds bucket n"
+    assert [report["read"] for report in reports] == [{}] * 3
+    assert shop.rows(DAY) == {0: ["a1", "a2"], 1: ["b"], 2: ["c"]}
+    assert [part.bucket for part in shop.entry(DAY).parts] == [0, 1, 2]
+    before, next_before, hashes = shop.files(DAY), shop.entry(NEXT), shop.entry(DAY).bucket_hashes()
+
+    reports = shop.night({1: {DAY: ["b", "late"]}})
+    assert [report["read"] for report in reports] == [
+        {"2001-01-15": ["a1", "a2"], "2001-01-16": ["n"]},
+        {"2001-01-15": ["b"]},
+        {"2001-01-15": ["c"]},
+    ], "a bucket's work reads that bucket and no other"
+    after = shop.files(DAY)
+    assert shop.rows(DAY) == {0: ["a1", "a2"], 1: ["b", "late"], 2: ["c"]}
+    assert [bucket for bucket in after if after[bucket] == before[bucket]] == [0, 2]
+    assert shop.entry(NEXT) == next_before, "no bucket touched the day: the snapshot goes on naming its entry"
+    now = shop.entry(DAY).bucket_hashes()
+    assert [bucket for bucket in now if now[bucket] == hashes[bucket]] == [0, 2]
+
+
+@pytest.mark.spark
+def test_a_bucket_may_lose_its_rows_and_a_day_all_of_them(shop: Shop) -> None:
+    shop.night({0: {DAY: ["a"], NEXT: ["n"]}, 1: {DAY: ["b"]}})
+    kept = shop.files(DAY)[1]
+    shop.night({0: {DAY: [], NEXT: []}})
+    assert shop.files(DAY) == {1: kept}
+    assert shop.entry(DAY).bucket_hashes().keys() == {1}
+    assert (shop.entry(NEXT).parts, shop.entry(NEXT).num_rows) == ((), 0)
+    assert shop.lake.days("acme", "vocabulary") == [DAY, NEXT]
+    # An emptied bucket may fill again.
+    shop.night({0: {NEXT: ["again"]}})
+    assert shop.rows(NEXT) == {0: ["again"]}
+
+
+@pytest.mark.spark
+def test_days_that_must_be_written_are(shop: Shop) -> None:
+    other = date(2001, 1, 20)
+    shop.night({0: {DAY: ["a"]}, 1: {DAY: ["b"]}}, days=[DAY, NEXT])
+    assert (shop.entry(NEXT).parts, shop.entry(NEXT).num_buckets) == ((), 3)
+    before = shop.entry(DAY)
+    staged, _ = shop.stage({}, days=[DAY, other])
+    assert list(staged.entries) == [DAY, other]
+    assert staged.entries[DAY].parts == before.parts
+    assert staged.num_rows == 2
+    assert sorted(row["item_id"] for row in staged.frame(shop.spark).collect()) == ["a", "b"]
+
+
+@pytest.mark.spark
+def test_what_a_failed_attempt_wrote_is_named_by_nobody(shop: Shop) -> None:
+    """The first attempt breaks off at its second day; the first day's file is there already."""
+    given = {0: {DAY: ["a"]}, 1: {DAY: ["b"], NEXT: ["n"]}}
+    staged, reports = shop.stage(given, broken={1: NEXT})
+    assert [report["attempt"] for report in reports] == [0, 1, 0]
+    left = sorted(path.name[:5] for path in staged.folder.rglob("*.parquet"))
+    assert left == ["00000", "00001", "00001", "00001"], "two of bucket 1 on the first day, one of them of nobody"
+    shop.lake.commit([staged])
+    assert (shop.rows(DAY), shop.rows(NEXT)) == ({0: ["a"], 1: ["b"]}, {1: ["n"]})
+    with pytest.raises(Exception, match="null"):  # fails for good: nothing is staged, nothing becomes visible
+        shop.stage({2: {DAY: ["c"]}, 1: {DAY: [None]}})  # type: ignore[list-item]
+    assert shop.rows(DAY) == {0: ["a"], 1: ["b"]}
+
+
+@pytest.mark.spark
+def test_all_writers_and_any_number_of_buckets_give_one_hash(spark: SparkSession, lake: Lake, tmp_path: Path) -> None:
+    names = [f"i{n}" for n in range(7)]
+    by_arrow = lake.stage_arrow(named(DAY, names), VOCABULARY, "acme", "run").entries[DAY].content_hash
+    by_spark = lake.stage(spark.createDataFrame(named(DAY, names)), VOCABULARY, "acme", "run").entries[DAY].content_hash
+    found = {by_arrow, by_spark}
+    for num_buckets in (1, 4):
+        given = {bucket: {DAY: names[bucket::num_buckets]} for bucket in range(num_buckets)}
+        staged, _ = Shop(spark, Lake(tmp_path / str(num_buckets)), num_buckets).stage(given)
+        assert len(staged.entries[DAY].parts) == num_buckets
+        found.add(staged.entries[DAY].content_hash)
+    assert len(found) == 1
+
+
+@pytest.mark.spark
+def test_a_table_keeps_the_buckets_of_its_first_night(shop: Shop) -> None:
+    lake = shop.lake
+    assert lake.num_buckets("acme", VOCABULARY, 7) == 7
+    shop.night({}, days=[DAY])
+    assert lake.num_buckets("acme", VOCABULARY, 7) == 3, "an empty day counts: later ones must agree with it"
+    shop.night({0: {NEXT: ["n"]}})
+    assert lake.num_buckets("acme", VOCABULARY, 7) == 3
+    assert (lake.num_buckets("other", VOCABULARY, 7), lake.num_buckets("acme", EVENTS, 7)) == (7, 7)
+
+
+@pytest.mark.spark
+def test_a_table_may_lie_outside_the_lake(shop: Shop, tmp_path: Path) -> None:
+    staged, _ = shop.stage({1: {DAY: ["b"]}}, elsewhere=tmp_path / "secret")
+    assert [Path(file).parents[1] for entry in staged.entries.values() for file in entry.files] == [tmp_path / "secret"]
+    assert not list(shop.lake.root.rglob("*.parquet"))
+
+
+@pytest.mark.spark
+def test_a_partition_that_no_task_ran_is_noticed(shop: Shop, spark: SparkSession) -> None:
+    """Spark may merge small partitions where nobody fixed their number."""
+    with pytest.raises(AssertionError, match="each bucket is one partition"):
+        shop.lake.stage_buckets(
+            spark.range(0, 2, 1, 2),
+            work_of({}, {}),
+            [VOCABULARY],
+            "acme",
+            "run",
+            num_buckets=3,
+            stored={},
+            days={},
+        )
+
+
+@pytest.mark.spark
+def test_old_entries_go_with_the_files_that_no_kept_one_names(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket's file outlives its night for as long as later nights name it."""
+    monkeypatch.setattr(lake_module, "KEPT_SNAPSHOTS", 2)
+    shop.night({0: {DAY: ["a"]}, 1: {DAY: ["b"]}})
+    first, first_entry = shop.files(DAY), Path(str(shop.lake._current("acme")[1]["vocabulary"]["2001-01-15"]))
+    shop.night({1: {DAY: ["b", "late"]}})
+    second = shop.files(DAY)
+    assert Path(first[1]).exists(), "the snapshot before the current one names it: somebody may be reading"
+    shop.night({1: {DAY: ["b", "later"]}})
+    assert not Path(first[1]).exists()
+    assert not (shop.lake.root / first_entry).exists()
+    assert Path(first[0]).exists(), "the third night goes on naming the first night's file"
+    assert Path(second[1]).exists()
+    assert shop.rows(DAY) == {0: ["a"], 1: ["b", "later"]}
+    shop.night({0: {DAY: []}, 2: {NEXT: ["n"]}})
+    shop.night({2: {NEXT: ["n"]}})
+    shop.night({2: {NEXT: ["n"]}})
+    assert not Path(first[0]).exists()
+    assert not Path(first[0]).parent.exists(), "nor is its folder left behind"
+    for number in (5, 6):
+        for path in shop.lake._entries("acme", number):
+            assert all(Path(file).exists() for file in shop.lake._read_entry(path).files)
+    assert (shop.rows(DAY), shop.rows(NEXT)) == ({1: ["b", "later"]}, {2: ["n"]})

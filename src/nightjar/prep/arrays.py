@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 Int64s = np.ndarray[Any, np.dtype[np.int64]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
-#: Time zones meet UTC at quarters of an hour, so a shop's midnight never falls inside one.
-_QUARTER = 15 * 60 * 1_000_000
+#: Clocks are set at full minutes. Quarters of an hour would be too coarse: until 2011 Newfoundland's were
+#: set at 00:01, back into the day before.
+_MINUTE = 60 * 1_000_000
 
 
 def one(column: pa.ChunkedArray | pa.Array) -> pa.Array:
@@ -93,8 +94,8 @@ def in_order(rows: pa.Table, order: Int64s | None) -> pa.Table:
 def days_of(ts: Int64s, time_zone: str) -> Int64s:
     """The shop's day of each instant, as days since 1970-01-01."""
     zone = ZoneInfo(time_zone)
-    quarters, where = np.unique(ts // _QUARTER, return_inverse=True)
-    starts = (datetime.fromtimestamp(int(q) * 900, UTC).astimezone(zone) for q in quarters)
+    minutes, where = np.unique(ts // _MINUTE, return_inverse=True)
+    starts = (datetime.fromtimestamp(int(minute) * 60, UTC).astimezone(zone) for minute in minutes)
     days = np.array([at.date().toordinal() for at in starts], np.int64)
     return days[where] - _EPOCH if len(days) else ts
 

@@ -34,10 +34,11 @@ class Winners:
 
 
 def winners(events: pa.Table, is_new: Bools) -> Winners:
-    """Choose the earliest received, then the earliest, then the smallest content, then the earliest drop.
+    """Choose the earliest received, then the smallest content, by its time first, then the earliest drop.
 
     The choice is a minimum over a total order, so neither the order of arrival nor the split into
-    drops can change it. Only event ids that occur more than once are looked at.
+    drops can change it. Copies that are equal in all that are one row; the first of them stays.
+    Only event ids that occur more than once are looked at.
 
     Args:
         events: columns of the events contract.
@@ -52,15 +53,16 @@ def winners(events: pa.Table, is_new: Bools) -> Winners:
     if not len(many):
         return alone
     copies = _comparable(events.take(pa.array(many)))
-    keys = ["event_id", "received_at", "event_ts", *CONTENT, "landed"]
-    order = pc.sort_indices(copies, sort_keys=[(name, "ascending", "at_end") for name in keys]).to_numpy()
+    keys = ["event_id", "received_at", *CONTENT, "landed"]
+    # Nulls sort last: what was received nobody knows when, was received after all else.
+    order = pc.sort_indices(copies, sort_keys=[(name, "ascending") for name in keys]).to_numpy()
     many, copies = many[order], copies.take(pa.array(order))
     first = np.r_[True, event[many][1:] != event[many][:-1]]
     starts = np.flatnonzero(first)
     new = is_new[many]
-    # Copies of an id are sorted by time before content, so they agree when neighbours do.
+    # All copies of an id agree when neighbours do.
     changes = np.zeros(len(many), np.int64)
-    for name in ("event_ts", *CONTENT):
+    for name in CONTENT:
         values = codes(copies[name])
         changes[1:] += values[1:] != values[:-1]
     changes[starts] = 0

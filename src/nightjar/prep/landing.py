@@ -49,7 +49,6 @@ class Landing:
         events: per touched day all of the bucket's events, in order.
         quarantine: per drop, its rejected rows.
         users: the shop's ids behind the pseudonyms of the new rows.
-        ids: event ids of the touched days' rows, and of the stored days nearby.
         counts: per drop (ISO day) and name, what `reconcile` adds up.
         reasons: how often each row rule fired.
     """
@@ -121,8 +120,9 @@ def land(
     landed_again = set() if replay else set(days)
     named, users = _with_pseudonyms(kept, shop, key)
     near, touched = _touched(named, stored, landed_again)
-    events = pa.concat_tables([named, near]).combine_chunks()
-    is_new = np.arange(len(events)) < len(named)
+    # What is stored comes first: a replayed record that the drop had brought after all is the duplicate.
+    events = pa.concat_tables([near, named]).combine_chunks()
+    is_new = np.arange(len(events)) >= len(near)
     won = winners(events, is_new)
     ordered, drops = _ordered(events, won)
     counts = _counts(rows, bad, drops, won, is_new)

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 
 from nightjar.contracts import EVENTS, SESSION_EVENTS, SESSION_RENAMES, SESSIONS, Kind
 from nightjar.contracts.render import arrow_schema
+from nightjar.prep import bots
 from nightjar.prep.arrays import (
     Bools,
     Int64s,
@@ -255,11 +256,11 @@ def rebuild(
     if not changed:
         return Rebuilt({}, {}, arrow_schema(SESSION_RENAMES).empty_table())
     now = stream_of(stored.read(EVENTS, changed))
-    known = _around(stored, changed, sessions, reach=_reach(sessions))
+    known = _around(stored, changed, sessions, beyond=reach(sessions))
     added, removed = _changes(now, known, changed, time_zone)
     pulled = _pulled(added, removed, known, sessions)
     while _spills(known, pulled, stored, sessions, time_zone):
-        known = _around(stored, changed, sessions, reach=known.reach + timedelta(days=1))
+        known = _around(stored, changed, sessions, beyond=known.beyond + timedelta(days=1))
         added, removed = _changes(now, known, changed, time_zone)
         pulled = _pulled(added, removed, known, sessions)
     rows = known.rows.filter(pa.array(pulled))
@@ -281,18 +282,21 @@ class _Known:
 
     rows: pa.Table
     days: tuple[date, ...]
-    reach: timedelta
+    beyond: timedelta
 
 
-def _reach(sessions: Sessions) -> timedelta:
-    """One session's length to either side, and the day that a night's midnight cuts."""
-    return timedelta(days=-(-sessions.max_hours // 24) + 1)
+def reach(sessions: Sessions) -> timedelta:
+    """How far from a changed day the sessions may start that it touches: in days, for sessions lie by days.
+
+    Back from midnight: the gap, the longest session that ends there, and two hours for clocks set forward.
+    """
+    return timedelta(days=-(-((sessions.max_hours + 2) * 60 + sessions.gap_minutes) // (24 * 60)))
 
 
-def _around(stored: Stored, changed: Sequence[date], sessions: Sessions, *, reach: timedelta) -> _Known:
-    first, last = min(changed) - _reach(sessions), max(changed) + reach
+def _around(stored: Stored, changed: Sequence[date], sessions: Sessions, *, beyond: timedelta) -> _Known:
+    first, last = min(changed) - reach(sessions), max(changed) + beyond
     days = tuple(day for day in stored.days(SESSION_EVENTS) if first <= day <= last)
-    return _Known(stored.read(SESSION_EVENTS, days), days, reach)
+    return _Known(stored.read(SESSION_EVENTS, days), days, beyond)
 
 
 def _changes(now: pa.Table, known: _Known, changed: Sequence[date], time_zone: str) -> tuple[pa.Table, pa.Table]:
@@ -361,6 +365,13 @@ def _renames(old: pa.Table, fresh: pa.Table, night: date) -> pa.Table:
     return renames.append_column("dt", dt).cast(arrow_schema(SESSION_RENAMES))
 
 
+def _with_earlier(before: pa.Table, done: Rebuilt) -> pa.Table:
+    """What an earlier run of the night had renamed, too; but no name that was renamed again, or is in use again."""
+    names = [done.renames["old_session_id"], *(found["session_id"] for found in done.session_events.values())]
+    again = pc.is_in(before["old_session_id"], value_set=pa.concat_arrays([one(column) for column in names]))
+    return pa.concat_tables([before.filter(pc.invert(again)), done.renames.cast(before.schema)])
+
+
 def _first_rows(session_events: pa.Table) -> Int64s:
     """Row number of each session's first event."""
     session, position = codes(session_events["session_id"]), one(session_events["position"]).to_numpy()
@@ -395,12 +406,9 @@ class Sessionize:
         )
         tables = {(SESSION_EVENTS.name, day): found for day, found in done.session_events.items()}
         tables |= {(SESSIONS.name, day): found for day, found in done.sessions.items()}
-        if len(done.renames):
-            before = stored.read(SESSION_RENAMES, [self.night])
-            known = pc.is_in(before["old_session_id"], value_set=one(done.renames["old_session_id"]))
-            tables[SESSION_RENAMES.name, self.night] = pa.concat_tables(
-                [before.filter(pc.invert(known)), done.renames.cast(before.schema)]
-            )
+        before = stored.read(SESSION_RENAMES, [self.night])
+        if len(before) or len(done.renames):
+            tables[SESSION_RENAMES.name, self.night] = _with_earlier(before, done)
         return tables, {
             "added": done.num_added,
             "removed": done.num_removed,

@@ -26,7 +26,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nightjar.contracts import BadInput, Partition, Table
+from nightjar.contracts import BadInput, Column, Partition, Table
 from nightjar.contracts.render import arrow_schema, spark_ddl
 from nightjar.stores.files import create_exclusively, write_json
 
@@ -253,6 +253,7 @@ class Lake:
         rows.sparkSession.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "100000")
         results = [json.loads(row["result"]) for row in rows.mapInArrow(task, "result STRING").collect()]
         results.sort(key=lambda result: int(result["bucket"]))
+        assert [result["bucket"] for result in results] == list(range(num_buckets)), "each bucket is one partition"
         staged = {}
         for table in tables:
             new: dict[date, dict[int, Part | None]] = {day: {} for day in days.get(table, ())}
@@ -451,11 +452,18 @@ def _content_hash(table: Table, file: str) -> str:
     import duckdb
 
     # The names are the contract's own; the file name is bound.
-    row = f"hash({', '.join(table.names)})"
+    row = f"hash({', '.join(_hashable(column) for column in table.columns)})"
     query = f"SELECT coalesce(bit_xor(h), 0), coalesce(sum(h::HUGEINT) % 18446744073709551616, 0) FROM (SELECT {row} AS h FROM read_parquet(?))"  # noqa: S608, E501
     with duckdb.connect(config={"threads": 1}) as connection:
         xor, total = connection.execute(query, [file]).fetchall()[0]
     return f"{int(xor):016x}{int(total):016x}"
+
+
+def _hashable(column: Column) -> str:
+    """Maps have no order, and DuckDB gives null the hash of the empty map."""
+    if column.type.startswith("map<"):
+        return f"list_sort(map_entries({column.name})), {column.name} IS NULL"
+    return column.name
 
 
 def _bucket(part: Part, table: Table) -> int:
