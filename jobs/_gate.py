@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from nightjar.stores.ledgers import record
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+    from nightjar.quality.history import Facts
     from nightjar.quality.suites import Suite
 
 
@@ -24,13 +26,14 @@ def trailing_facts(job: Job, lake: Lake, partition: Partition) -> list[dict[str,
     return [facts for day in days if (facts := lake.entry(partition.on(day)).facts).get("num_rows")]
 
 
-def facts_by_day(table: Table, facts: DataFrame) -> dict[tuple[str, date], dict[str, Any]]:
+def facts_by_day(table: Table, facts: Sequence[Facts]) -> dict[tuple[str, date], dict[str, Any]]:
     """Every row of the facts, for the lake to keep with the partitions."""
-    rows = [row.asDict() for row in facts.collect()]
-    return {(table.name, row["dt"]): row | {"dt": row["dt"].isoformat()} for row in rows}
+    return {(table.name, date.fromisoformat(str(row["dt"]))): dict(row) for row in facts}
 
 
-def gate(job: Job, lake: Lake, table: Table, frame: DataFrame, facts: DataFrame, suite: Suite, at: Partition) -> Report:
+def gate(
+    job: Job, lake: Lake, table: Table, frame: DataFrame, facts: Sequence[Facts], suite: Suite, at: Partition
+) -> Report:
     """Check a staged partition.
 
     Raises:

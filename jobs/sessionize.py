@@ -119,12 +119,12 @@ def checked(
     """
     bounds, frame, sessions = job.conf.gate, in_sessions.frame(job.spark()), whole.frame(job.spark())
     limits = {"max_hours": job.conf.sessions.max_hours, "max_events": job.conf.sessions.max_events}
-    counts = {"events_in": events_in, "sessions": whole.num_rows}
-    before = trailing_facts(job, lake, at.of(SESSION_EVENTS))
-    of_events = session_events_facts(frame, counts, before, gate=bounds)
-    gate(job, lake, SESSION_EVENTS, frame, of_events, session_events_suite(job.conf), at.of(SESSION_EVENTS))
+    counts = {"events_in": events_in}
     before = trailing_facts(job, lake, at.of(SESSIONS))
     of_sessions = sessions_facts(sessions, counts, before, gate=bounds, **limits)
+    before = trailing_facts(job, lake, at.of(SESSION_EVENTS))
+    of_events = session_events_facts(frame, of_sessions, counts, before, gate=bounds)
+    gate(job, lake, SESSION_EVENTS, frame, of_events, session_events_suite(job.conf), at.of(SESSION_EVENTS))
     gate(job, lake, SESSIONS, sessions, of_sessions, sessions_suite(job.conf), at.of(SESSIONS))
     nothing = {(t.name, day): {"num_rows": 0} for t in (SESSIONS, SESSION_EVENTS) for day in whole.entries}
     return nothing | facts_by_day(SESSIONS, of_sessions) | facts_by_day(SESSION_EVENTS, of_events)

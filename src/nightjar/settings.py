@@ -104,9 +104,16 @@ class Gate(Section):
     volume_ratio_max: Annotated[float, Field(gt=0)]
     max_kind_share_distance: Share  # largest gap of any kind's share to its trailing mean
     max_silent_hours: Annotated[float, Field(ge=0)]  # the day's last event may come this much earlier than usual
+    max_complete_later_hours: Annotated[
+        float, Field(ge=0)
+    ]  # 99.9 % of a drop may be received this much later than usual
     max_duplicate_share: Share
+    max_duplicate_share_rise: Share  # above the trailing median
     max_conflict_share: Share
+    max_repaired_share: Share  # of rows with texts in another code page
     max_bot_share: Share
+    max_bot_share_rise: Share  # above the trailing median
+    key_rows: Count  # of a day with more rows a part of about this many is searched for keys that occur twice
     max_events_per_session: Count
     max_capped_share: Share  # of sessions that a cap cut
     max_fallback_share: Share

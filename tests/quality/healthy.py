@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from nightjar.contracts import EVENTS, RECOMMENDATIONS, SEQUENCES, SESSION_EVENTS, SESSIONS, Table
+from nightjar.contracts import EVENTS, RECOMMENDATIONS, SEQUENCES, SESSION_EVENTS, SESSIONS, TABLES, Table
 from nightjar.contracts.render import spark_ddl
+from nightjar.quality.history import Facts
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -40,6 +40,7 @@ def session(number: int, **changes: Any) -> Row:
     start = MIDNIGHT + timedelta(hours=number)
     row = {
         "session_id": f"event-{number:04}",
+        "visitor_id": f"devicenumber{number:04}",
         "user_id": f"personnumber{number:04}",
         "dt": DAY,
         "start_ts": start,
@@ -52,6 +53,8 @@ def session(number: int, **changes: Any) -> Row:
         "num_items": 2,
         "revenue": 0.0,
         "platform": "app",
+        "campaign": None,
+        "bot_rule": None,
         "is_bot": False,
     }
     return row | changes
@@ -60,7 +63,8 @@ def session(number: int, **changes: Any) -> Row:
 def session_event(number: int, position: int, **changes: Any) -> Row:
     row = {name: value for name, value in event(number).items() if name in SESSION_EVENTS.names}
     row = dict.fromkeys(SESSION_EVENTS.names) | row | {"session_id": f"event-{number + 1 - position:04}"}
-    return row | {"user_id": "personnumber0001", "position": position} | changes
+    names = {"visitor_id": "devicenumber0001", "user_id": "personnumber0001"}
+    return row | names | {"position": position, "is_bot": False} | changes
 
 
 def sequence(number: int, **changes: Any) -> Row:
@@ -110,8 +114,8 @@ ROWS: dict[str, list[Row]] = {
     RECOMMENDATIONS.name: [recommendation(person, rank) for person in range(3) for rank in (1, 2, 3)],
 }
 
-#: For every rule on facts, a value that breaks it.
-VIOLATIONS: dict[str, dict[str, float]] = {
+#: For every rule on meaning, a value that breaks it; those of the contract follow from it.
+_VIOLATIONS: dict[str, dict[str, float]] = {
     EVENTS.name: {
         "num_duplicate_keys": 1,
         "quarantined_share": 0.051,
@@ -126,10 +130,14 @@ VIOLATIONS: dict[str, dict[str, float]] = {
         "filled_ratio_user_id": 0.5,
         "filled_ratio_device_id": 0.59,
         "duplicate_share": 0.11,
+        "duplicate_share_rise": 0.051,
         "conflict_share": 0.002,
+        "repaired_share": 0.06,
         "bot_share": 0.51,
+        "bot_share_rise": 0.21,
         "kind_share_distance": 0.21,
         "silent_hours": 6.5,
+        "complete_later_hours": 3.25,
     },
     SESSIONS.name: {
         "num_duplicate_keys": 1,
@@ -141,14 +149,17 @@ VIOLATIONS: dict[str, dict[str, float]] = {
         "negative_revenues": 1,
         "max_events_per_session": 5001,
         "share_at_cap": 0.02,
+        "bot_flags_off": 1,
         "bot_share": 0.9,
+        "bot_share_rise": 0.3,
+        "filled_ratio_user_id": 0.5,
         "volume_ratio": 0.1,
     },
     SESSION_EVENTS.name: {
         "num_duplicate_keys": 1,
         "events_lost": 1,
         "sessions_missing": 1,
-        "sessions_with_gaps": 1,
+        "positions_off": 1,
         "volume_ratio": 5.5,
     },
     SEQUENCES.name: {
@@ -178,14 +189,22 @@ VIOLATIONS: dict[str, dict[str, float]] = {
 }
 
 
+def _contract_violations(table: Table) -> dict[str, float]:
+    names = [f"null_rows_{column.name}" for column in table.columns if not column.nullable]
+    return dict.fromkeys([*names, *(f"unlisted_rows_{name}" for name in table.names if name in LISTED)], 1)
+
+
+#: Columns with a closed list of values.
+LISTED = ("kind", "platform", "bot_rule", "strategy", "reason_code")
+
+VIOLATIONS = {name: _contract_violations(TABLES[name]) | broken for name, broken in _VIOLATIONS.items()}
+
+
 def table_frame(spark: SparkSession, table: Table, rows: list[Row], *, nullable: bool = False) -> DataFrame:
     """Rows as a frame of the contract; `nullable` forgets NOT NULL, so that a test can break it."""
     ddl = spark_ddl(table).replace(" NOT NULL", "") if nullable else spark_ddl(table)
     return spark.createDataFrame([tuple(row[name] for name in table.names) for row in rows], ddl)
 
 
-def facts_frame(spark: SparkSession, facts: Mapping[str, float | None], day: date = DAY) -> DataFrame:
-    names = list(facts)
-    ddl = ", ".join(["dt DATE", *(f"{name} DOUBLE" for name in names)])
-    values = (None if facts[name] is None else float(facts[name] or 0) for name in names)
-    return spark.createDataFrame([(day, *values)], ddl)
+def day_facts(facts: Facts, day: date = DAY) -> list[Facts]:
+    return [{"dt": day.isoformat(), **facts}]

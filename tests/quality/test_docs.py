@@ -4,13 +4,14 @@ import re
 from datetime import timedelta
 
 import pytest
-from healthy import DAY, ROWS, VIOLATIONS, facts_frame, table_frame
+from healthy import DAY, ROWS, VIOLATIONS, day_facts, table_frame
 from test_gate import CONF, passing_facts
 
-from nightjar.contracts import SEQUENCES, TABLES
+from nightjar.contracts import EVENTS, SEQUENCES, TABLES
 from nightjar.quality.docs import add_page
 from nightjar.quality.gate import _page, check, expectation_suite
 from nightjar.quality.suites import SUITES
+from nightjar.settings import load_conf
 
 pytestmark = pytest.mark.spark
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.spark
 def judge(spark, table, site, *, back=0, **changes):
     day = DAY - timedelta(days=back)
     rows = [row | {"dt": day} for row in ROWS[table]]
-    facts = facts_frame(spark, passing_facts(table) | changes, day)
+    facts = day_facts(passing_facts(table) | changes, day)
     frame = table_frame(spark, TABLES[table], rows)
     suite = SUITES[table](CONF)
     return check(TABLES[table], frame, facts, suite, partition=TABLES[table].at("shop", day), docs=site)
@@ -50,7 +51,7 @@ def test_index_lists_nights_and_tables_latest_first(site):
 
 def test_index_names_what_failed_and_what_warned(site):
     assert "quarantined_share, unknown_kind_rows" in lines(site)[0]
-    assert "bot_share, kind_share_distance, silent_hours" in lines(site)[0]
+    assert "bot_share, bot_share_rise, kind_share_distance, silent_hours" in lines(site)[0]
 
 
 def test_every_link_leads_to_a_page(site):
@@ -86,6 +87,18 @@ def test_checking_again_replaces_the_line(spark, tmp_path):
     judge(spark, "sequences", tmp_path)
     assert len(lines(tmp_path)) == 1
     assert "passed" in lines(tmp_path)[0]
+
+
+def test_the_page_of_a_suite_is_written_when_the_suite_changes(spark, tmp_path):
+    judge(spark, "events", tmp_path)
+    page = tmp_path / "expectations" / "events.html"
+    first = page.stat().st_mtime_ns
+    judge(spark, "events", tmp_path)
+    assert page.stat().st_mtime_ns == first
+    assert "at most 0.51" not in page.read_text(encoding="utf-8")
+    suite = SUITES["events"](load_conf(sets=["gate.max_bot_share=0.51"]))
+    add_page(tmp_path, EVENTS.at("shop", DAY), expectation_suite(suite, suite.rules), _page([], suite))
+    assert "at most 0.51" in page.read_text(encoding="utf-8")
 
 
 def test_old_nights_are_forgotten(tmp_path):

@@ -1,5 +1,6 @@
 """Facts of small tables against numbers counted by hand."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -20,17 +21,23 @@ pytestmark = pytest.mark.spark
 GATE = load_conf().gate
 
 
-def only(frame):
-    (row,) = frame.collect()
-    return row.asDict()
+def only(rows):
+    (row,) = rows
+    return row
 
 
 def some(facts, *names):
     return {name: facts[name] for name in names}
 
 
-def facts_of_events(spark, rows, counts=None, trailing=(), zone="UTC"):
-    return events_facts(table_frame(spark, EVENTS, rows), counts or {}, trailing, gate=GATE, time_zone=zone)
+def of_the_contract(facts):
+    """Rows with nulls where none may be, or with values outside a closed list."""
+    return {name: num for name, num in facts.items() if name.startswith(("null_rows_", "unlisted_rows_")) and num}
+
+
+def facts_of_events(spark, rows, counts=None, trailing=(), zone="UTC", **gate):
+    frame = table_frame(spark, EVENTS, rows, nullable=True)
+    return events_facts(frame, counts or {}, trailing, gate=GATE.model_copy(update=gate), time_zone=zone)
 
 
 def test_events(spark):
@@ -58,6 +65,8 @@ def test_events(spark):
         "conflict_share": 0.0,
         "bot_share": 0.125,
     }
+    assert some(facts, "bot_share_rate", "bot_share_agent") == {"bot_share_rate": 0.125, "bot_share_agent": 0.0}
+    assert of_the_contract(facts) == {}
     # 7 rows need an item, 2 are purchases
     assert facts["null_share_item_id"] == pytest.approx(1 / 7)
     assert some(facts, "null_share_user_id", "null_share_device_id", "null_share_price", "null_share_received_at") == {
@@ -75,10 +84,90 @@ def test_events(spark):
     assert facts["volume_ratio"] is None
 
 
-def test_last_event_hour_counts_from_the_shops_midnight(spark):
-    rows = [event(0, event_ts=datetime(2001, 1, 15, 4, 30, tzinfo=UTC))]  # 23:30 of the 14th in New York
-    rows[0]["dt"] = date(2001, 1, 14)
-    assert only(facts_of_events(spark, rows, zone="America/New_York"))["last_event_hour"] == 23.5
+def test_nulls_and_values_outside_the_contract_are_counted(spark):
+    rows = [event(0, kind="dance", bot_rule="hunch"), event(1, kind=None, platform="fax"), event(2, platform=None)]
+    facts = facts_of_events(spark, [*rows, event(3), event(4, dt=None, landed=None)])
+    assert of_the_contract(only(facts)) == {
+        "null_rows_kind": 1,
+        "null_rows_platform": 1,
+        "null_rows_dt": 1,
+        "unlisted_rows_kind": 1,
+        "unlisted_rows_platform": 1,
+        "unlisted_rows_bot_rule": 1,
+    }
+    assert only(facts)["num_rows"] == 4
+
+
+def test_hours_count_from_the_shops_midnight(spark):
+    # 23:30 of the 14th in New York, received at 23:35 there
+    at = datetime(2001, 1, 15, 4, 30, tzinfo=UTC)
+    rows = [event(0, event_ts=at, received_at=at + timedelta(minutes=5), dt=date(2001, 1, 14))]
+    facts = only(facts_of_events(spark, rows, zone="America/New_York"))
+    assert some(facts, "last_event_hour", "complete_at_hours") == {"last_event_hour": 23.5, "complete_at_hours": 23.75}
+
+
+def test_a_day_is_complete_when_999_of_1000_events_were_received(spark):
+    """1000 events within the first hour but for one; two more and it takes until they are there, too."""
+    received = {0: MIDNIGHT + timedelta(hours=30)}
+    rows = [event(n, received_at=received.get(n, MIDNIGHT + timedelta(seconds=3 * n))) for n in range(1000)]
+    facts = only(facts_of_events(spark, rows))
+    assert facts["complete_at_hours"] == 1.0  # by quarters of an hour: the last of 999 came at 0:49:57
+    late = [
+        event(1000 + n, received_at=MIDNIGHT + timedelta(hours=52, minutes=n), landed=DAY + timedelta(2))
+        for n in (1, 2)
+    ]
+    facts = only(facts_of_events(spark, [*rows, *late]))
+    # The drop of the day itself was complete when it was: that is what nights are compared by.
+    assert some(facts, "complete_at_hours", "drop_complete_at_hours") == {
+        "complete_at_hours": 52.25,
+        "drop_complete_at_hours": 1.0,
+    }
+
+
+def test_completeness_without_receipts_is_unknown_and_mad_clocks_are_bounded(spark):
+    facts = only(facts_of_events(spark, [event(n, received_at=None) for n in range(3)]))
+    assert facts["complete_at_hours"] is None
+    far = [
+        event(0, received_at=datetime(2040, 1, 1, tzinfo=UTC)),
+        event(1, received_at=datetime(1970, 1, 1, tzinfo=UTC)),
+    ]
+    assert only(facts_of_events(spark, far))["complete_at_hours"] == 60 * 24 + 0.25
+
+
+def test_a_drop_received_later_than_usual_shows(spark):
+    usual = [
+        {"dt": str(DAY - timedelta(days=back)), "num_rows": 9, "drop_complete_at_hours": 24.5, "duplicate_share": 0.01}
+        for back in range(1, 15)
+    ]
+    rows = [event(n, received_at=MIDNIGHT + timedelta(hours=28, minutes=20)) for n in range(9)]
+    counts = {DAY: {"rows_read": 20, "rows_duplicate": 11}}
+    facts = only(facts_of_events(spark, rows, counts, usual))
+    assert some(facts, "complete_later_hours", "duplicate_share_rise") == {
+        "complete_later_hours": 4.0,
+        "duplicate_share_rise": 0.54,
+    }
+
+
+def test_a_past_day_keeps_what_its_own_night_said_of_its_drop(spark):
+    """Late events rewrite the day; its share of duplicates is the history that later nights are compared with."""
+    yesterday = DAY - timedelta(days=1)
+    said = {"dt": str(yesterday), "num_rows": 7, "duplicate_share": 0.3, "quarantined_share": 0.2}
+    facts = only(facts_of_events(spark, [event(0, dt=yesterday)], {}, [said]))
+    assert some(facts, "duplicate_share", "quarantined_share", "conflict_share", "num_rows") == {
+        "duplicate_share": 0.3,
+        "quarantined_share": 0.2,
+        "conflict_share": None,
+        "num_rows": 1,
+    }
+
+
+def test_keys_of_large_days_are_sampled(spark):
+    rows = [event(n) for n in range(1000)]
+    twice = [*rows, *rows]
+    assert only(facts_of_events(spark, twice))["num_duplicate_keys"] == 1000
+    found = only(facts_of_events(spark, twice, key_rows=250))["num_duplicate_keys"]
+    assert 80 < found < 170  # every eighth of 1000 keys
+    assert only(facts_of_events(spark, rows, key_rows=10))["num_duplicate_keys"] == 0
 
 
 def test_days_of_one_frame_are_history_to_the_later_ones(spark):
@@ -87,38 +176,45 @@ def test_days_of_one_frame_are_history_to_the_later_ones(spark):
         for back in range(8)
         for number in range(30 if back == 0 else 10)
     ]
-    facts = {row["dt"]: row["volume_ratio"] for row in facts_of_events(spark, rows).collect()}
-    assert facts[DAY] == 3.0
-    assert facts[DAY - timedelta(days=1)] is None
+    facts = {row["dt"]: row["volume_ratio"] for row in facts_of_events(spark, rows)}
+    assert facts[str(DAY)] == 3.0
+    assert facts[str(DAY - timedelta(days=1))] is None
     assert len(facts) == 8
 
 
 def test_an_empty_frame_has_no_facts(spark):
-    assert facts_of_events(spark, []).collect() == []
+    assert facts_of_events(spark, []) == []
 
 
 def test_facts_hold_nothing_but_numbers(spark):
-    frame = facts_of_events(spark, ROWS["events"])
-    assert {kind for name, kind in frame.dtypes if name != "dt"} == {"bigint", "double"}
+    facts = only(facts_of_events(spark, ROWS["events"], {DAY: {"rows_read": 20}}))
+    assert facts.pop("dt") == "2001-01-15"
+    assert {type(value) for value in facts.values() if value is not None} == {int, float}
+    assert json.loads(json.dumps(facts)) == facts
 
 
 def test_sessions(spark):
     rows = [
         session(0),
-        session(0, user_id="personnumber0007"),
-        session(1, end_ts=MIDNIGHT, num_events=0, num_views=0, num_searches=0, num_carts=0, num_items=0),
-        session(2, end_ts=MIDNIGHT + timedelta(hours=27), num_items=5),
-        session(3, num_events=5000, revenue=-1.0, is_bot=True),
+        session(0, user_id="personnumber0007", visitor_id="devicenumber0007"),
+        session(1, end_ts=MIDNIGHT, num_events=0, num_views=0, num_searches=0, num_carts=0, num_items=0, user_id=None),
+        session(2, end_ts=MIDNIGHT + timedelta(hours=27), num_items=5, bot_rule="crawl"),
+        session(3, num_events=5000, revenue=-1.0, is_bot=True, bot_rule="rate"),
     ]
     frame = table_frame(spark, SESSIONS, rows)
     facts = only(sessions_facts(frame, {"events_in": 5020}, [], gate=GATE, max_hours=24, max_events=5000))
-    assert facts == {
-        "dt": DAY,
+    required = [column.name for column in SESSIONS.columns if not column.nullable]
+    assert facts == dict.fromkeys(
+        [f"null_rows_{name}" for name in required] + ["unlisted_rows_platform", "unlisted_rows_bot_rule"], 0
+    ) | {
+        "dt": "2001-01-15",
         "num_rows": 5,
         "num_duplicate_keys": 1,
-        "num_users": 5,
+        "num_visitors": 5,
         "num_events": 5012,
-        "sessions_per_user": 1.0,
+        "positions": 10 + 10 + 10 + 5000 * 5001 // 2,
+        "position_squares": 30 + 30 + 30 + 5000 * 5001 * 10001 // 6,
+        "null_share_user_id": 0.2,
         "events_per_session": 1002.4,
         "max_events_per_session": 5000,
         "empty_sessions": 1,
@@ -127,29 +223,65 @@ def test_sessions(spark):
         "negative_durations": 1,
         "impossible_counts": 1,
         "negative_revenues": 1,
+        "bot_flags_off": 1,
         "bot_share": 0.2,
+        "bot_share_agent": 0.0,
+        "bot_share_rate": 0.2,
+        "bot_share_metronome": 0.0,
+        "bot_share_crawl": 0.2,
+        "bot_share_rise": None,
+        "filled_ratio_user_id": None,
         "events_lost": 8,
         "volume_ratio": None,
     }
 
 
-def test_session_events(spark):
-    rows = [
-        *ROWS["session_events"],  # positions 1, 2, 3
-        session_event(10, 1, session_id="gap"),
-        session_event(11, 3, session_id="gap"),
-        session_event(12, 1, session_id="twice"),
-        session_event(13, 1, session_id="twice"),
-    ]
+def of_session_events(spark, positions, lengths, events_in=None):
+    """Facts of sessions with these positions each, beside sessions of these lengths."""
+    names = [f"{number}-{place}" for number, places in enumerate(positions) for place in range(len(places))]
+    flat = [position for places in positions for position in places]
+    rows = [session_event(0, position, event_id=name) for name, position in zip(names, flat, strict=True)]
+    events_in = len(rows) if events_in is None else events_in
+    sessions = table_frame(spark, SESSIONS, [session(n, num_events=length) for n, length in enumerate(lengths)])
+    due = sessions_facts(sessions, {"events_in": events_in}, [], gate=GATE, max_hours=24, max_events=5000)
     frame = table_frame(spark, SESSION_EVENTS, rows)
-    facts = only(session_events_facts(frame, {"events_in": 9, "sessions": 4}, [], gate=GATE))
-    assert some(facts, "num_rows", "num_sessions", "sessions_with_gaps", "events_lost", "sessions_missing") == {
-        "num_rows": 7,
-        "num_sessions": 4,
-        "sessions_with_gaps": 2,
-        "events_lost": 2,
-        "sessions_missing": 0,
+    return only(session_events_facts(frame, due, {"events_in": events_in}, [], gate=GATE))
+
+
+WHOLE = ("events_lost", "sessions_missing", "positions_off")
+
+
+def test_session_events(spark):
+    facts = of_session_events(spark, [[1, 2, 3], [1], [2, 1]], [3, 1, 2])
+    assert some(facts, *WHOLE) == dict.fromkeys(WHOLE, 0)
+    assert some(facts, "num_rows", "num_sessions", "num_duplicate_keys") == {
+        "num_rows": 6,
+        "num_sessions": 3,
+        "num_duplicate_keys": 0,
     }
+    assert of_the_contract(facts) == {}
+
+
+@pytest.mark.parametrize(
+    ("positions", "broken"),
+    [
+        ([[1, 2, 4], [1]], {"positions_off": 1 + 7}),  # a gap
+        ([[1, 2, 2], [1]], {"positions_off": 1 + 5}),  # one place taken twice
+        ([[1, 2, 3], [2]], {"positions_off": 1 + 3, "sessions_missing": 1}),
+        ([[0, 3, 3], [1]], {"positions_off": 4, "sessions_missing": 1}),  # the same sum: the squares differ
+        ([[1, 2, 3], []], {"positions_off": 1 + 1, "sessions_missing": 1, "events_lost": 1}),
+        ([[1, 2, 3], [1, 2]], {"positions_off": 2 + 4, "events_lost": -1}),
+    ],
+)
+def test_positions_that_do_not_count_up(spark, positions, broken):
+    facts = of_session_events(spark, positions, [3, 1], events_in=4)
+    assert some(facts, *WHOLE) == dict.fromkeys(WHOLE, 0) | broken
+
+
+def test_session_events_of_a_day_without_sessions(spark):
+    facts = of_session_events(spark, [[1]], [])
+    assert facts["sessions_missing"] == -1
+    assert facts["positions_off"] == 2
 
 
 def test_sequences(spark):
@@ -160,15 +292,16 @@ def test_sequences(spark):
         sequence(11, event_ts=[979_500_060, 979_500_000, 979_500_120]),
         sequence(12, event_ts=[979_500_000, 979_500_060, 979_603_200]),  # midnight after the day
         sequence(13, item_ids=["a", None, "b"]),
-        sequence(14, kinds=[1, 3, 11]),
+        sequence(14, kinds=[1, 3, 12]),
         sequence(15, session_ordinals=[1, 2, 1]),
         sequence(16, num_events=2),
     ]
     instant = datetime(2001, 1, 16, tzinfo=UTC)
     frame = table_frame(spark, SEQUENCES, rows)
     facts = only(sequences_facts(frame, [], gate=GATE, max_events=3, instant=instant))
-    assert facts == {
-        "dt": DAY,
+    assert of_the_contract(facts) == {}
+    assert {name: value for name, value in facts.items() if "_rows_" not in name or name.startswith("rows_")} == {
+        "dt": "2001-01-15",
         "num_rows": 12,
         "num_duplicate_keys": 1,
         "unequal_lengths": 1,

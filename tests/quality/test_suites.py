@@ -1,8 +1,8 @@
 import pytest
-from healthy import VIOLATIONS
+from healthy import LISTED, VIOLATIONS
 
 from nightjar.contracts import TABLES
-from nightjar.quality.suites import SUITES
+from nightjar.quality.suites import LISTED_VALUES, SUITES
 from nightjar.settings import load_conf
 
 
@@ -17,10 +17,14 @@ def test_every_rule_on_facts_has_a_violation(table):
     assert rules == set(VIOLATIONS[table]) | {"num_rows"}
 
 
+def test_closed_lists_are_known():
+    assert tuple(LISTED_VALUES) == LISTED
+
+
 @pytest.mark.parametrize("table", SUITES)
 def test_every_required_column_is_checked_for_nulls(table):
     names = {rule.name for rule in SUITES[table](load_conf()).rules}
-    assert {f"not_null_{column.name}" for column in TABLES[table].columns if not column.nullable} <= names
+    assert {f"null_rows_{column.name}" for column in TABLES[table].columns if not column.nullable} <= names
 
 
 def test_bounds_come_from_the_settings():

@@ -12,6 +12,7 @@ with one they tell others that somebody looks. See `pages` for the view that lea
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import html
 import json
 from collections.abc import Iterator
@@ -25,7 +26,10 @@ from nightjar.contracts import Partition
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuite, ExpectationSuiteValidationResult
-    from great_expectations.data_context.types.resource_identifiers import ValidationResultIdentifier
+    from great_expectations.data_context.types.resource_identifiers import (
+        ExpectationSuiteIdentifier,
+        ValidationResultIdentifier,
+    )
 
 #: Nights the site lists; older pages and results are deleted.
 MAX_NIGHTS = 30
@@ -89,13 +93,13 @@ def add_page(
     }
     with _locked(site):
         context = ephemeral_context(site / _STORE)
-        context.suites.add_or_update(suite)
         results = context.validation_results_store
         results.set(result_key, result)
         _forget(site, results, max_nights)
+        changed = [result_key, *_stored_if_new(context, site, suite)]
         # Section by section: the site builder's own `build` copies 4 MB of images and fonts, too.
         for section in _site_builder(context, site, partition.shop).site_section_builders.values():
-            section.build(resource_identifiers=[result_key, result_key.expectation_suite_identifier])
+            section.build(resource_identifiers=changed)
         _write_index(site, partition.shop, results)
 
 
@@ -109,6 +113,27 @@ def _key(partition: Partition) -> ValidationResultIdentifier:
 
     run = RunIdentifier(partition.day.isoformat(), datetime.combine(partition.day, time(), UTC))
     return ValidationResultIdentifier(ExpectationSuiteIdentifier(partition.table), run, partition.shop)
+
+
+def _stored_if_new(context: Any, site: Path, suite: ExpectationSuite) -> list[ExpectationSuiteIdentifier]:
+    """Keep the suite, unless it is the one that is kept: its page then is what it was.
+
+    A suite changes with a setting or a release. To compare it with the stored one, as updating does,
+    took Great Expectations 0.6 s for 45 rules, and its page 0.3 s more.
+    """
+    from great_expectations.data_context.types.resource_identifiers import ExpectationSuiteIdentifier
+
+    key = ExpectationSuiteIdentifier(suite.name)
+    page = site / "expectations" / f"{suite.name}.html"
+    digest = hashlib.sha256(json.dumps(suite.to_json_dict(), sort_keys=True).encode()).hexdigest()
+    mark = site / _STORE / f"{suite.name}.sha256"
+    if page.exists() and mark.exists() and mark.read_text(encoding="ascii") == digest:
+        return []
+    if context.expectations_store.has_key(key):
+        context.expectations_store.remove_key(key)
+    context.suites.add(suite)
+    mark.write_text(digest, encoding="ascii")
+    return [key]
 
 
 def _forget(site: Path, results: Any, max_nights: int) -> None:

@@ -1,29 +1,26 @@
-"""The gate: Great Expectations judges a table and its facts before anything becomes visible."""
+"""The gate: Great Expectations judges a table's columns and its facts before anything becomes visible.
+
+It never sees a row: columns and types are read from the schema, everything else from one row of
+numbers. So a check takes the same time whatever the table's size, and no value can reach a page.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nightjar.contracts import GateFailed, Partition, Table
+from nightjar.quality.history import Facts
 from nightjar.quality.suites import Rule, Suite
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult
     from pyspark.sql import DataFrame
-
-#: Columns whose values never enter a result, a log line or a page.
-MASKED = frozenset(
-    {"user_id", "device_id", "event_id", "session_id", "query", "raw", "attributes", "row_key", "order_id"}
-)
-
-# SUMMARY with no samples: counts come from one shared aggregation, and no value can leak. (More
-# samples would also cost one more Spark job per failed expectation.)
-_RESULT_FORMAT = {"result_format": "SUMMARY", "partial_unexpected_count": 0}
 
 _SEVERITIES = {"stop": "critical", "warn": "warning"}
 
@@ -109,15 +106,20 @@ class Report:
 
 
 def check(
-    table: Table, frame: DataFrame, facts: DataFrame, suite: Suite, *, partition: Partition, docs: Path | None
+    table: Table,
+    frame: DataFrame,
+    facts: Sequence[Facts],
+    suite: Suite,
+    *,
+    partition: Partition,
+    docs: Path | None,
 ) -> Report:
-    """Judge the partition's rows of `frame` and its row of `facts` by `suite`.
+    """Judge the columns of `frame` and the partition's row of `facts` by `suite`.
 
-    One aggregation reads `frame`, whatever the number of expectations; persist it if its lineage is
-    long. A wrong schema ends the check at once, as does a day without rows: nothing else could be
-    computed.
+    A wrong schema ends the check at once, as does a day without rows: nothing else could be computed.
 
     Args:
+        frame: the table; no row of it is read.
         docs: the shop's folder of pages; None leaves them as they are.
 
     Raises:
@@ -127,7 +129,7 @@ def check(
         raise ValueError(f"suite {suite.table}, table {table.name} and {partition} do not belong together")
     started = time.perf_counter()
     row = _facts_of(facts, partition)
-    results, skipped = _judge(frame, facts, row, suite, partition)
+    results, skipped = _judge(frame, row, suite)
     if docs is not None:
         from nightjar.quality.docs import add_page
 
@@ -136,51 +138,48 @@ def check(
     return Report(partition, verdicts, row, time.perf_counter() - started, docs)
 
 
-def _judge(
-    frame: DataFrame, facts: DataFrame, row: dict[str, Any], suite: Suite, partition: Partition
-) -> tuple[list[Any], list[Rule]]:
+def _judge(frame: DataFrame, row: Facts, suite: Suite) -> tuple[list[Any], list[Rule]]:
     """Results of the rules that can be judged, and the rules that have no history to compare with."""
-    from pyspark.sql import functions as F
-
     batches = _Batches(suite)
-    results = batches.validate(frame, [rule for rule in suite.rules if rule.on == "schema"])
+    results = batches.validate_columns(frame, [rule for rule in suite.rules if rule.on == "schema"])
     if not all(result.success for result in results):
         return results, []
-    if not row.get("num_rows"):
-        empty = facts.sparkSession.createDataFrame([(0,)], "num_rows BIGINT")
-        return results + batches.validate(empty, [rule for rule in suite.rules if rule.name == "num_rows"]), []
-    of_day = F.col("dt") == F.lit(partition.day)
-    results += batches.validate(frame.where(of_day), [rule for rule in suite.rules if rule.on == "frame"])
     rules = [rule for rule in suite.rules if rule.on == "facts"]
+    if not row["num_rows"]:
+        return results + batches.validate_facts(row, [rule for rule in rules if rule.name == "num_rows"]), []
     skipped = [rule for rule in rules if rule.compares and row.get(rule.name) is None]
-    results += batches.validate(facts.where(of_day), [rule for rule in rules if rule not in skipped])
-    return results, skipped
+    return results + batches.validate_facts(row, [rule for rule in rules if rule not in skipped]), skipped
 
 
 class _Batches:
-    """An ephemeral Great Expectations context that validates frames, one batch each."""
+    """An ephemeral Great Expectations context that validates one batch of columns and one of facts."""
 
     def __init__(self, suite: Suite) -> None:
         from nightjar.quality.context import ephemeral_context
 
         self._suite = suite
-        self._num_batches = 0
         self._context = ephemeral_context()
 
-    def validate(self, frame: DataFrame, rules: list[Rule]) -> list[Any]:
-        """Results in the order of `rules`, without samples of values."""
-        if not rules:
-            return []
-        self._num_batches += 1
-        # Persisting is the caller's business: the frame may be persisted already, and a second copy
-        # of a night in memory would be one too many.
-        source = self._context.data_sources.add_spark(f"batch_{self._num_batches}", persist=False)
-        asset = source.add_dataframe_asset(self._suite.table)
-        batch = asset.add_batch_definition_whole_dataframe("day").get_batch({"dataframe": frame})
-        suite = expectation_suite(self._suite, rules)
-        validated = batch.validate(suite, result_format=_RESULT_FORMAT)
-        by_name = {result.expectation_config.meta["name"]: _masked(result) for result in validated.results}
-        return [by_name[rule.name] for rule in rules]
+    def validate_columns(self, frame: DataFrame, rules: list[Rule]) -> list[Any]:
+        # Great Expectations counts rows whatever it is asked: of none it has the answer at once.
+        empty = frame.sparkSession.createDataFrame([], frame.schema)
+        return self._validate(self._context.data_sources.add_spark("columns", persist=False), empty, rules)
+
+    def validate_facts(self, row: Facts, rules: list[Rule]) -> list[Any]:
+        """By pandas: Spark would start a dozen jobs for one row of numbers."""
+        import pandas as pd
+
+        numbers = {rule.name: [row[rule.name]] for rule in rules if rule.name in row}
+        frame = pd.DataFrame(numbers, dtype="float64")
+        return self._validate(self._context.data_sources.add_pandas("facts"), frame, rules)
+
+    def _validate(self, source: Any, frame: Any, rules: list[Rule]) -> list[Any]:
+        """Results in the order of `rules`."""
+        batches = source.add_dataframe_asset(self._suite.table).add_batch_definition_whole_dataframe("day")
+        batch = batches.get_batch({"dataframe": frame})
+        validated = batch.validate(expectation_suite(self._suite, rules), result_format="BASIC")
+        by_name = {result.expectation_config.meta["name"]: result for result in validated.results}
+        return [_computed(by_name[rule.name]) for rule in rules]
 
 
 def expectation_suite(suite: Suite, rules: Iterable[Rule]) -> Any:
@@ -203,25 +202,11 @@ def _expectation(rule: Rule) -> Any:
     )
 
 
-def _masked(result: Any) -> Any:
-    """The result without any value of the data; computed aggregates and type names stay.
-
-    Asking for no samples already keeps values out. This holds should a release start to add them.
-    """
+def _computed(result: Any) -> Any:
     if _raised(result.exception_info):
         name = result.expectation_config.meta["name"]
-        # The message may quote a value, so only its kind is told.
         raise RuntimeError(f"expectation {name} could not be computed: {_exception_kinds(result.exception_info)}")
-    column = result.expectation_config.kwargs.get("column")
-    kept = {name: value for name, value in result.result.items() if "unexpected_" not in name or _is_number(value)}
-    if column in MASKED and "type_" not in result.expectation_config.kwargs:
-        kept.pop("observed_value", None)
-    result.result = kept
     return result
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float)
 
 
 def _raised(info: Any) -> bool:
@@ -247,35 +232,33 @@ def _skipped(rule: Rule) -> Verdict:
 
 
 def _observed(rule: Rule, result: Any) -> str:
-    seen = result.result
+    value = result.result.get("observed_value")
     if rule.name == "columns":
-        return ", ".join(seen.get("observed_value", ()))
-    if "unexpected_count" in seen:
-        return f"{seen['unexpected_count']} of {seen['element_count']} rows"
-    value = seen.get("observed_value")
-    return f"{value:.6g}" if _is_number(value) else str(value)
+        return ", ".join(value or ())
+    if rule.on == "facts":
+        return "nothing" if value is None or math.isnan(value) else f"{value:.6g}"
+    return str(value)
 
 
 def _expected(rule: Rule) -> str:
     low, high = rule.kwargs.get("min_value"), rule.kwargs.get("max_value")
-    if rule.on == "facts":
-        if low is None or high is None:
-            return f"at most {high:g}" if low is None else f"at least {low:g}"
-        return f"{low:g}" if low == high else f"{low:g} to {high:g}"
-    if "value_set" in rule.kwargs:
-        return "only " + ", ".join(rule.kwargs["value_set"])
-    return str(rule.kwargs.get("type_") or ", ".join(rule.kwargs.get("column_list", ())) or "no null")
+    if rule.on == "schema":
+        return str(rule.kwargs.get("type_") or ", ".join(rule.kwargs["column_list"]))
+    if low is None or high is None:
+        return f"at most {high:g}" if low is None else f"at least {low:g}"
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
-def _facts_of(facts: DataFrame, partition: Partition) -> dict[str, Any]:
-    rows = [row.asDict() for row in facts.collect() if row["dt"] == partition.day]
+def _facts_of(facts: Sequence[Facts], partition: Partition) -> Facts:
+    day = partition.day.isoformat()
+    rows = [row for row in facts if row["dt"] == day]
     if len(rows) > 1:
         raise ValueError(f"{len(rows)} rows of facts for {partition}")
-    return {**(rows[0] if rows else {"num_rows": 0}), "dt": partition.day.isoformat()}
+    return rows[0] if rows else {"dt": day, "num_rows": 0}
 
 
 def _page(results: list[Any], suite: Suite) -> ExpectationSuiteValidationResult:
-    """One result for one page, though table and facts were two batches."""
+    """One result for one page, though columns and facts were two batches."""
     from great_expectations.core import ExpectationSuiteValidationResult
 
     failed = [result for result in results if not result.success]

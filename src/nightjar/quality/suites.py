@@ -1,7 +1,8 @@
 """What must hold before a table becomes visible: plain values, turned into expectations by the gate.
 
 Each suite is a base derived from the table's contract (columns, types, nulls, values, key) and a hand
-part for meaning, which reads the table's facts. `stop` ends the night, `warn` becomes a metric.
+part for meaning. Columns and types are the table's own, everything else reads its facts: the table
+was counted once, and what is judged are numbers. `stop` ends the night, `warn` becomes a metric.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from nightjar.contracts import (
+    BOT_RULES,
     EVENTS,
     RECOMMENDATIONS,
     SEQUENCES,
@@ -39,9 +41,10 @@ _SPARK_TYPES = {
 }
 
 #: Columns whose values are a closed list, wherever they occur.
-_VALUES: dict[str, tuple[str, ...]] = {
+LISTED_VALUES: dict[str, tuple[str, ...]] = {
     "kind": tuple(Kind),
     "platform": tuple(Platform),
+    "bot_rule": tuple(rule.name for rule in BOT_RULES),
     "strategy": ("model", "popular"),
     "reason_code": ("because_viewed", "because_carted", "because_bought", "popular_now"),
 }
@@ -53,14 +56,14 @@ class Rule:
 
     Attributes:
         name: what errors, ledger and pages call it; a rule on facts has its fact's name.
-        on: `schema` and `frame` rules look at the table, `facts` rules at its row of numbers.
+        on: `schema` rules look at the table's columns, `facts` rules at its row of numbers.
         expectation: the type, in Great Expectations' own spelling.
         compares: needs earlier days; skipped, not failed, while there are too few.
     """
 
     name: str
     severity: Severity
-    on: Literal["schema", "frame", "facts"]
+    on: Literal["schema", "facts"]
     expectation: str
     kwargs: dict[str, Any] = field(hash=False)
     why: str
@@ -106,12 +109,27 @@ def events_suite(conf: Conf) -> Suite:
             for name in ("user_id", "device_id")
         ),
         _at_most("duplicate_share", gate.max_duplicate_share, "The collector repeats itself.", "warn"),
+        _at_most(
+            "duplicate_share_rise",
+            gate.max_duplicate_share_rise,
+            "The collector repeats itself more than it used to.",
+            "warn",
+            compares=True,
+        ),
         _at_most("conflict_share", gate.max_conflict_share, "One event id, different contents.", "warn"),
-        _at_most("bot_share", gate.max_bot_share, "Most events come from machines.", "warn"),
+        _at_most("repaired_share", gate.max_repaired_share, "Texts arrive in another code page.", "warn"),
+        *_bot_shares("Most events come from machines.", gate),
         _at_most(
             "kind_share_distance", gate.max_kind_share_distance, "The mixture of kinds moved.", "warn", compares=True
         ),
         _at_most("silent_hours", gate.max_silent_hours, "The drop may have been cut off.", "warn", compares=True),
+        _at_most(
+            "complete_later_hours",
+            gate.max_complete_later_hours,
+            "999 of 1000 events of the drop were received later in the day than usual.",
+            "warn",
+            compares=True,
+        ),
     )
 
 
@@ -131,7 +149,16 @@ def sessions_suite(conf: Conf) -> Suite:
             "Longer visits are cut.",
         ),
         _at_most("share_at_cap", gate.max_capped_share, "Caps are for machines, not for people.", "warn"),
-        _at_most("bot_share", gate.max_bot_share, "Most sessions belong to machines.", "warn"),
+        _exactly_none("bot_flags_off", "is_bot says that there is a bot_rule."),
+        *_bot_shares("Most sessions belong to machines.", gate),
+        _between(
+            "filled_ratio_user_id",
+            gate.min_filled_ratio,
+            None,
+            "Fewer sessions find their login.",
+            "warn",
+            compares=True,
+        ),
         _volume("warn", gate),
     )
 
@@ -141,7 +168,7 @@ def session_events_suite(conf: Conf) -> Suite:
         SESSION_EVENTS,
         _exactly_none("events_lost", "Every event is in one session, none in two."),
         _exactly_none("sessions_missing", "Both tables tell of the same sessions."),
-        _exactly_none("sessions_with_gaps", "Positions count 1, 2, 3 within a session."),
+        _exactly_none("positions_off", "Positions count 1, 2, 3 within a session."),
         _volume("warn", conf.gate),
     )
 
@@ -200,12 +227,12 @@ def _contract_rules(table: Table) -> list[Rule]:
         )
     for column in table.columns:
         if not column.nullable:
-            rules.append(_on_column("not_null", column.name, "expect_column_values_to_not_be_null", column.doc))
-        if column.name in _VALUES:
-            values = {"value_set": list(_VALUES[column.name])}
-            rules.append(_on_column("known", column.name, "expect_column_values_to_be_in_set", column.doc, values))
+            rules.append(_exactly_none(f"null_rows_{column.name}", column.doc))
+        if column.name in LISTED_VALUES:
+            values = ", ".join(LISTED_VALUES[column.name])
+            rules.append(_exactly_none(f"unlisted_rows_{column.name}", f"Only {values}."))
     rules.append(_between("num_rows", 1, None, "An empty day is a lost day."))
-    rules.append(_exactly_none("num_duplicate_keys", f"Rows whose {', '.join(table.key)} is taken."))
+    rules.append(_exactly_none("num_duplicate_keys", f"Each {', '.join(table.key)} occurs once."))
     return rules
 
 
@@ -214,10 +241,6 @@ def _spark_type(contract_type: str) -> str:
         if contract_type.startswith(prefix):
             return name
     return _SPARK_TYPES[contract_type]
-
-
-def _on_column(what: str, column: str, expectation: str, why: str, kwargs: dict[str, list[str]] | None = None) -> Rule:
-    return Rule(f"{what}_{column}", "stop", "frame", expectation, {"column": column, **(kwargs or {})}, why)
 
 
 def _between(
@@ -242,6 +265,14 @@ def _at_most(fact: str, high: float, why: str, severity: Severity = "stop", *, c
 
 def _exactly_none(fact: str, why: str) -> Rule:
     return _between(fact, 0, 0, why)
+
+
+def _bot_shares(why: str, gate: Gate) -> list[Rule]:
+    more = "More machines than usual, or a rule that began to take people for them."
+    return [
+        _at_most("bot_share", gate.max_bot_share, why, "warn"),
+        _at_most("bot_share_rise", gate.max_bot_share_rise, more, "warn", compares=True),
+    ]
 
 
 def _null_share_rise(column: str, severity: Severity, gate: Gate) -> Rule:
