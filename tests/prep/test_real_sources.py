@@ -1,4 +1,4 @@
-"""The two bundled mappings on the logs they are made for, counted against plain Python.
+"""Bundled mappings on the logs they are made for, counted against plain Python.
 
 The logs are not ours to ship: set NIGHTJAR_REAL_DATA to a folder that holds them, or keep it at
 ../shared/data beside the checkout; without it these tests skip.
@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,6 +92,49 @@ def test_online_retail(spark: SparkSession) -> None:
     assert (kinds["cancel"], kinds.get("return", 0)) == (cancelled, written_off)
     assert kinds["purchase"] == len(good) - cancelled - written_off
     assert rows.where("landed <> dt").count() == 0, "a drop holds its own day in the shop's time zone"
+
+
+QUOTED = r'"((?:[^"\\]|\\.)*)"'
+ACCESS = re.compile(rf"(\S+) \S+ \S+ \[[^\]]+\] {QUOTED} (\d+) \S+ {QUOTED} {QUOTED}$")
+ARTICLE = re.compile(r"/(?:blog|presentations|projects)/([^/?]+)/?(?:[?].*)?$")
+
+
+def test_weblog(spark: SparkSession, tmp_path: Path) -> None:
+    """A site with articles in the place of products. Lines hold addresses: only counts reach an assertion."""
+    path = raw_log("weblogs/apache_combined_2015.log.gz")
+    mapping = tmp_path / "articles.toml"
+    mapping.write_text(
+        """
+        extends = "weblog"
+        layout = "single"
+        [derived]
+        viewed_item = "regexp_extract(path, '^/(?:blog|presentations|projects)/([^/]+)/?$', 1)"
+        """
+    )
+    with gzip.open(path, "rt", encoding="utf-8", newline="\n") as file:
+        lines = [line.rstrip("\n") for line in file]
+    told = [found.groups() for line in lines if (found := ACCESS.match(line))]
+    views = [
+        (sha256(f"{host}|{agent}".encode()).hexdigest(), agent, article[1])
+        for host, request, status, _, agent in told
+        if status[0] in "23" and request.startswith("GET ") and (article := ARTICLE.match(request.split(" ")[1]))
+    ]
+    num_views, num_unread, num_devices = len(views), len(lines) - len(told), len({device for device, _, _ in views})
+    assert num_views > 500
+    source = load_source(str(mapping))
+    conf = load_conf(source=source)
+    rows = judged(spark, str(mapping), path, [])
+    kept = rows.where(F.size("reasons") == 0)
+    reasons = {tuple(row["reasons"]): row["count"] for row in rows.groupBy("reasons").count().collect()}
+    assert reasons == +Counter({(): num_views, ("malformed",): num_unread})
+    assert {row["kind"] for row in kept.select("kind").distinct().collect()} == {"view"}
+    items = {row["item_id"]: row["count"] for row in kept.groupBy("item_id").count().collect()}
+    assert items == Counter(item for _, _, item in views)
+    assert kept.select("device_id").distinct().count() == num_devices
+    bots = kept.where(F.col("attributes")["user_agent"].rlike(conf.clean.bot_agent_pattern)).count()
+    num_bots = sum(bool(re.search(conf.clean.bot_agent_pattern, agent)) for _, agent, _ in views)
+    assert bots == num_bots > 50
+    assert kept.where("device_id NOT RLIKE '^[0-9a-f]{64}$'").count() == 0, "no address is an id"
 
 
 def broken(row: dict[str, str]) -> list[str]:
