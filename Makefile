@@ -6,20 +6,21 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 
 SOURCE ?= synthetic
 MODEL ?= sasrec
+SAMPLE ?= 10000
 AIRFLOW_PORT ?= 8080
 MLFLOW_PORT ?= 5000
 # Recipes read these from their environment, so that no value is ever parsed by the shell.
-export SOURCE RAW DAY MODEL SET AIRFLOW_PORT MLFLOW_PORT TORCH_INDEX_URL
+export SOURCE RAW DAY MODEL SET SAMPLE AIRFLOW_PORT MLFLOW_PORT TORCH_INDEX_URL
 
 JOBS := .envs/jobs/bin/python
 AIRFLOW := .envs/airflow/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup nightly replay ui down test check format docs approve locks
+.PHONY: help setup nightly replay source-check ui down test check format docs approve locks
 
 help:  ## list the commands
-	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
-		|| sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1	\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
+		|| sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1	\2/p' Makefile
 	@echo
 	@echo "  make nightly SOURCE=retailrocket RAW=events.csv.gz DAY=2015-08-15 MODEL=gru SET=\"train.epochs=5 score.k=10\""
 	@echo "  variables: NIGHTJAR_HOME (state, default .nightjar), AIRFLOW_PORT, MLFLOW_PORT, TORCH_INDEX_URL, PYTHON"
@@ -34,6 +35,9 @@ nightly: setup  ## run a whole night: SOURCE, RAW, DAY, MODEL, SET; the syntheti
 
 replay: setup  ## judge a day's rejected records again, after a fix: SOURCE, DAY, SET
 	@$(JOBS) -m jobs.ops.replay --source "$$SOURCE" --day "$$DAY" --set "$$SET"
+
+source-check: setup  ## show what a mapping makes of a log's first records: SOURCE, RAW, SAMPLE; writes nothing
+	@$(JOBS) -m jobs.ops.source_check --source "$$SOURCE" --raw "$$RAW" --records "$$SAMPLE"
 
 ui: setup  ## leave Airflow, with the nightly schedule, and MLflow running
 	@$(JOBS) -m jobs.ops.services up --source "$$SOURCE" --raw "$$RAW" \

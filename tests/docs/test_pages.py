@@ -58,9 +58,9 @@ def test_the_pages_that_people_look_for_exist() -> None:
 
 @each_page
 def test_make_targets_exist(page: Path) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     assert "nightly" in targets
-    named = {name for piece in code(page.read_text(encoding="utf-8")) for name in re.findall(r"^make ([a-z]+)", piece)}
+    named = {name for piece in code(page.read_text(encoding="utf-8")) for name in re.findall(r"^make ([a-z-]+)", piece)}
     assert named <= targets, f"{page.name} names make targets that do not exist: {sorted(named - targets)}"
 
 
@@ -120,6 +120,13 @@ def test_the_readmes_mapping_is_one(tmp_path: Path) -> None:
     path.write_text(block, encoding="utf-8")
     source = load_source(str(path))
     assert (source.name, source.layout, source.kinds["basket"]) == ("myshop", "daily", "cart")
+
+
+def test_the_readme_lists_every_bundled_mapping() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = readme[readme.index("| your log |") : readme.index("## Your own warehouse")]
+    named = set(re.findall(r"`([a-z0-9_]+)`", "".join(re.findall(r"\|([^|]*)\|$", table, re.MULTILINE))))
+    assert named == {path.stem for path in (ROOT / "conf" / "sources").glob("*.toml")} - {"synthetic"}
 
 
 def test_decisions_are_numbered_from_1() -> None:
