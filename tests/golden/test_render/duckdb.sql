@@ -42,6 +42,7 @@ CREATE TABLE IF NOT EXISTS session_events (
   user_id VARCHAR,
   dt DATE NOT NULL,
   position INTEGER NOT NULL,
+  logged_in BOOLEAN NOT NULL,
   is_bot BOOLEAN NOT NULL,
   event_id VARCHAR NOT NULL,
   event_ts TIMESTAMP NOT NULL,
@@ -64,6 +65,7 @@ COMMENT ON COLUMN session_events.visitor_id IS 'Pseudonym of the device, else of
 COMMENT ON COLUMN session_events.user_id IS 'Pseudonym of the session''s one login, also for its events before it; null without one.';
 COMMENT ON COLUMN session_events.dt IS 'The shop''s day on which the session starts; its later events stay with it.';
 COMMENT ON COLUMN session_events.position IS '1 for the session''s first event. (events)';
+COMMENT ON COLUMN session_events.logged_in IS 'The event itself carries the login.';
 COMMENT ON COLUMN session_events.is_bot IS 'The session is a bot''s.';
 COMMENT ON COLUMN session_events.event_id IS 'Unique name of the event, from the log or derived from its content.';
 COMMENT ON COLUMN session_events.event_ts IS 'When it happened. (UTC, microseconds)';
@@ -179,6 +181,14 @@ CREATE TABLE IF NOT EXISTS user_features (
   num_uncarts_7d INTEGER NOT NULL,
   num_uncarts_28d INTEGER NOT NULL,
   num_uncarts INTEGER NOT NULL,
+  num_favourites_1d INTEGER NOT NULL,
+  num_favourites_7d INTEGER NOT NULL,
+  num_favourites_28d INTEGER NOT NULL,
+  num_favourites INTEGER NOT NULL,
+  num_cancels_1d INTEGER NOT NULL,
+  num_cancels_7d INTEGER NOT NULL,
+  num_cancels_28d INTEGER NOT NULL,
+  num_cancels INTEGER NOT NULL,
   num_sessions_1d INTEGER NOT NULL,
   num_sessions_7d INTEGER NOT NULL,
   num_sessions_28d INTEGER NOT NULL,
@@ -310,6 +320,14 @@ COMMENT ON COLUMN user_features.num_uncarts_1d IS 'Events of kind uncart on the 
 COMMENT ON COLUMN user_features.num_uncarts_7d IS 'Events of kind uncart in the last 7 days. (events)';
 COMMENT ON COLUMN user_features.num_uncarts_28d IS 'Events of kind uncart in the last 28 days. (events)';
 COMMENT ON COLUMN user_features.num_uncarts IS 'Events of kind uncart in the history window. (events)';
+COMMENT ON COLUMN user_features.num_favourites_1d IS 'Events of kind favourite on the day itself. (events)';
+COMMENT ON COLUMN user_features.num_favourites_7d IS 'Events of kind favourite in the last 7 days. (events)';
+COMMENT ON COLUMN user_features.num_favourites_28d IS 'Events of kind favourite in the last 28 days. (events)';
+COMMENT ON COLUMN user_features.num_favourites IS 'Events of kind favourite in the history window. (events)';
+COMMENT ON COLUMN user_features.num_cancels_1d IS 'Events of kind cancel on the day itself. (events)';
+COMMENT ON COLUMN user_features.num_cancels_7d IS 'Events of kind cancel in the last 7 days. (events)';
+COMMENT ON COLUMN user_features.num_cancels_28d IS 'Events of kind cancel in the last 28 days. (events)';
+COMMENT ON COLUMN user_features.num_cancels IS 'Events of kind cancel in the history window. (events)';
 COMMENT ON COLUMN user_features.num_sessions_1d IS 'Visits that begin on the day itself. (visits)';
 COMMENT ON COLUMN user_features.num_sessions_7d IS 'Visits that begin in the last 7 days. (visits)';
 COMMENT ON COLUMN user_features.num_sessions_28d IS 'Visits that begin in the last 28 days. (visits)';
@@ -374,10 +392,10 @@ COMMENT ON COLUMN user_features.bought_price_mean IS 'Mean price of one piece ov
 COMMENT ON COLUMN user_features.bought_price_min IS 'Lowest price over purchases; null without a priced one. (shop''s currency)';
 COMMENT ON COLUMN user_features.bought_price_max IS 'Highest price over purchases; null without a priced one. (shop''s currency)';
 COMMENT ON COLUMN user_features.bought_price_bucket_mean IS 'Mean price bucket of the items, over purchases; null without a priced one. (deciles)';
-COMMENT ON COLUMN user_features.spend_1d IS 'Sum of price x quantity over purchases on the day itself. (shop''s currency)';
-COMMENT ON COLUMN user_features.spend_7d IS 'Sum of price x quantity over purchases in the last 7 days. (shop''s currency)';
-COMMENT ON COLUMN user_features.spend_28d IS 'Sum of price x quantity over purchases in the last 28 days. (shop''s currency)';
-COMMENT ON COLUMN user_features.spend IS 'Sum of price x quantity over purchases in the history window. (shop''s currency)';
+COMMENT ON COLUMN user_features.spend_1d IS 'Sum of price x quantity over purchases, nothing deducted, on the day itself. (shop''s currency)';
+COMMENT ON COLUMN user_features.spend_7d IS 'Sum of price x quantity over purchases, nothing deducted, in the last 7 days. (shop''s currency)';
+COMMENT ON COLUMN user_features.spend_28d IS 'Sum of price x quantity over purchases, nothing deducted, in the last 28 days. (shop''s currency)';
+COMMENT ON COLUMN user_features.spend IS 'Sum of price x quantity over purchases, nothing deducted, in the history window. (shop''s currency)';
 COMMENT ON COLUMN user_features.num_orders IS 'Distinct orders; purchases without an order number are one order a visit. (orders)';
 COMMENT ON COLUMN user_features.order_value_mean IS 'Spend per order; null without an order. (shop''s currency)';
 COMMENT ON COLUMN user_features.returned_value IS 'Sum of price x quantity over returns. (shop''s currency)';
@@ -422,7 +440,7 @@ COMMENT ON COLUMN labels.churned IS 'Nothing in the next `labels.churn_days`; nu
 COMMENT ON COLUMN labels.purchased_next IS 'Bought within `labels.horizon_days`; null while they are not over.';
 COMMENT ON COLUMN labels.num_purchases_next IS 'Purchase rows within the horizon; null as above. (events)';
 COMMENT ON COLUMN labels.num_orders_next IS 'Distinct orders within the horizon; null as above. (orders)';
-COMMENT ON COLUMN labels.revenue_next IS 'Sum of price x quantity over these purchases, returns not deducted; null as above. (shop''s currency)';
+COMMENT ON COLUMN labels.revenue_next IS 'Sum of price x quantity over these purchases, returns and cancels not deducted; null as above. (shop''s currency)';
 COMMENT ON COLUMN labels.next_category IS 'Category of the first item bought within the horizon; null without one.';
 COMMENT ON COLUMN labels.carted_next IS 'Added something to the cart within the horizon; null as above.';
 COMMENT ON COLUMN labels.cart_eligible IS 'The cart is open at the instant.';
