@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from nightjar.contracts import EVENTS, BadInput, Kind
+from nightjar.contracts.features import WINDOWS_DAYS
 from nightjar.contracts.table import _SHOP
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -119,6 +120,7 @@ class Gate(Section):
     max_fallback_share: Share
     min_overlap_yesterday: Share  # of recommended (user, item) pairs, on average per user
     max_overlap_yesterday: Share
+    max_label_rate_distance: Share  # largest gap of any label's rate to its trailing median
 
 
 class Sessions(Section):
@@ -147,6 +149,24 @@ class Sequences(Section):
         if not kinds:
             raise ValueError("name at least one kind")
         return kinds
+
+
+class Features(Section):
+    """What `user_features` look back on; the fixed windows are part of the table's contract."""
+
+    history_days: Annotated[int, Field(ge=max(WINDOWS_DAYS))]  # of columns without a window in their name
+    open_cart_days: Count  # what was carted earlier and not bought is abandoned
+
+
+class Labels(Section):
+    """How far `labels` look ahead; a row is written once the longest of these is over."""
+
+    horizon_days: Count  # of purchases, carts, clicks and coupons
+    churn_days: Count  # nothing for so long is churn
+
+    @property
+    def longest_days(self) -> int:
+        return max(self.horizon_days, self.churn_days)
 
 
 class Model(Section):
@@ -213,6 +233,8 @@ class Conf(Section):
     sessions: Sessions
     lake: Lake
     sequences: Sequences
+    features: Features
+    labels: Labels
     model: Model
     train: Train
     promotion: Promotion

@@ -5,7 +5,17 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from nightjar.contracts import EVENTS, RECOMMENDATIONS, SEQUENCES, SESSION_EVENTS, SESSIONS, TABLES, Table
+from nightjar.contracts import (
+    EVENTS,
+    LABELS,
+    RECOMMENDATIONS,
+    SEQUENCES,
+    SESSION_EVENTS,
+    SESSIONS,
+    TABLES,
+    USER_FEATURES,
+    Table,
+)
 from nightjar.contracts.render import spark_ddl
 from nightjar.quality.history import Facts
 
@@ -82,6 +92,29 @@ def sequence(number: int, **changes: Any) -> Row:
     return row | changes
 
 
+def user_features(number: int, **changes: Any) -> Row:
+    """A person with two views today and nothing else."""
+    row: Row = {
+        column.name: None if column.nullable else 0.0 if column.type == "double" else 0
+        for column in USER_FEATURES.columns
+    }
+    row |= {"user_id": f"personnumber{number:04}", "dt": DAY, "last_platform": "web", "top_category": "shoes"}
+    for stem, count in (("events", 2), ("views", 2), ("sessions", 1), ("active_days", 1)):
+        row |= dict.fromkeys((f"num_{stem}", *(f"num_{stem}_{days}d" for days in (1, 7, 28))), count)
+    row |= {"hours_since_last_event": 1.0, "hours_since_last_session": 1.5, "share_entries_web": 1.0}
+    return row | changes
+
+
+def label(number: int, **changes: Any) -> Row:
+    """A person who stays, and buys nothing."""
+    row: Row = dict.fromkeys(LABELS.names) | {
+        column.name: False for column in LABELS.columns if column.type == "boolean"
+    }
+    row |= {"user_id": f"personnumber{number:04}", "dt": DAY, "observed_until": DAY + timedelta(days=14)}
+    row |= {"churn_eligible": True, "num_purchases_next": 0, "num_orders_next": 0, "revenue_next": 0.0}
+    return row | {"cart_converted": None} | changes
+
+
 def recommendation(person: int, rank: int, **changes: Any) -> Row:
     user_id = f"personnumber{person:04}"
     row = {
@@ -111,6 +144,22 @@ ROWS: dict[str, list[Row]] = {
     SESSIONS.name: [session(number) for number in range(5)],
     SESSION_EVENTS.name: [session_event(number, number + 1) for number in range(3)],
     SEQUENCES.name: [*(sequence(number) for number in range(3)), sequence(3, **_NO_HISTORY)],
+    USER_FEATURES.name: [user_features(number) for number in range(4)],
+    LABELS.name: [
+        *(label(number) for number in range(3)),
+        label(3, churned=True),
+        label(4, churn_eligible=False, churned=None),
+        label(
+            5,
+            purchased_next=True,
+            num_purchases_next=2,
+            num_orders_next=1,
+            revenue_next=7.5,
+            next_category="shoes",
+            cart_eligible=True,
+            cart_converted=True,
+        ),
+    ],
     RECOMMENDATIONS.name: [recommendation(person, rank) for person in range(3) for rank in (1, 2, 3)],
 }
 
@@ -172,6 +221,27 @@ _VIOLATIONS: dict[str, dict[str, float]] = {
         "rows_with_nulls": 1,
         "rows_with_unknown_codes": 1,
         "volume_ratio": 0.19,
+    },
+    USER_FEATURES.name: {
+        "num_duplicate_keys": 1,
+        "negative_rows": 1,
+        "rows_not_finite": 1,
+        "rows_with_shares_above_1": 1,
+        "rows_with_broken_windows": 1,
+        "rows_without_events": 1,
+        "rows_after_instant": 1,
+        "activity_ratio": 0.1,
+        "filled_ratio_top_category": 0.5,
+        "volume_ratio": 0.1,
+    },
+    LABELS.name: {
+        "num_duplicate_keys": 1,
+        "rows_not_observed": 1,
+        "contradictory_rows": 1,
+        "rows_not_finite": 1,
+        "label_rate_distance": 0.21,
+        "revenue_ratio": 6.0,
+        "volume_ratio": 0.1,
     },
     RECOMMENDATIONS.name: {
         "num_duplicate_keys": 1,

@@ -4,15 +4,30 @@ import json
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from healthy import DAY, MIDNIGHT, ROWS, event, recommendation, sequence, session, session_event, table_frame
+from healthy import (
+    DAY,
+    MIDNIGHT,
+    ROWS,
+    event,
+    label,
+    recommendation,
+    sequence,
+    session,
+    session_event,
+    table_frame,
+    user_features,
+)
 
-from nightjar.contracts import EVENTS, RECOMMENDATIONS, SEQUENCES, SESSION_EVENTS, SESSIONS
+from nightjar.contracts import EVENTS, LABELS, RECOMMENDATIONS, SEQUENCES, SESSION_EVENTS, SESSIONS, USER_FEATURES
 from nightjar.quality.facts import (
+    LABEL_RATES,
     events_facts,
+    labels_facts,
     recommendations_facts,
     sequences_facts,
     session_events_facts,
     sessions_facts,
+    user_features_facts,
 )
 from nightjar.settings import load_conf
 
@@ -316,6 +331,119 @@ def test_sequences(spark):
         "volume_ratio": None,
     }
     assert only(sequences_facts(frame, [], gate=GATE, max_events=2, instant=instant))["overlong_rows"] == 11
+
+
+def test_user_features(spark):
+    rows = [
+        *ROWS["user_features"],
+        user_features(3),
+        user_features(10, spend=-0.01),
+        user_features(11, num_uncarts=-1),
+        user_features(12, order_value_mean=float("nan")),
+        user_features(13, viewed_price_mean=float("inf")),
+        user_features(14, click_share=1.01),
+        user_features(15, num_events_1d=3, num_events_7d=3),
+        user_features(16, spend_28d=0.01),
+        user_features(17, num_events=0, num_events_28d=0, num_events_7d=0, num_events_1d=0),
+        user_features(18, hours_since_last_event=0.0),
+        user_features(19, num_purchases_28d=1, num_purchases=1, top_category=None),
+    ]
+    facts = only(user_features_facts(table_frame(spark, USER_FEATURES, rows), [], gate=GATE))
+    assert facts == {
+        "dt": DAY,
+        "num_rows": 15,
+        "num_duplicate_keys": 1,
+        "negative_rows": 2,
+        "rows_not_finite": 2,
+        "rows_with_shares_above_1": 1,
+        "rows_with_broken_windows": 4,  # of 15 and 16, and of 10 and 11 whose shorter windows say 0
+        "rows_without_events": 1,
+        "rows_after_instant": 1,
+        "mean_events_7d": pytest.approx(29 / 15),
+        "active_share_7d": pytest.approx(14 / 15),
+        "buyers_share_28d": pytest.approx(1 / 15),
+        "mean_spend_28d": pytest.approx(0.01 / 15),
+        "null_share_top_category": pytest.approx(1 / 15),
+        "volume_ratio": None,
+        "activity_ratio": None,
+        "filled_ratio_top_category": None,
+    }
+
+
+def test_user_features_beside_the_days_before(spark):
+    rows = [user_features(number, top_category=None) for number in range(2)]
+    past = {"num_rows": 4, "mean_events_7d": 8.0, "null_share_top_category": 0.2}
+    trailing = [past | {"dt": str(DAY - timedelta(days=back))} for back in range(1, 9)]
+    facts = only(user_features_facts(table_frame(spark, USER_FEATURES, rows), trailing, gate=GATE))
+    assert some(facts, "volume_ratio", "activity_ratio", "filled_ratio_top_category") == {
+        "volume_ratio": 0.5,
+        "activity_ratio": 0.25,
+        "filled_ratio_top_category": 0.0,
+    }
+
+
+BUYER = {"purchased_next": True, "num_purchases_next": 2, "num_orders_next": 1, "revenue_next": 7.5}
+
+
+def test_labels(spark):
+    assert only(labels_facts(table_frame(spark, LABELS, ROWS["labels"]), [], gate=GATE)) == {
+        "dt": DAY,
+        "num_rows": 6,
+        "num_duplicate_keys": 0,
+        "rows_not_observed": 0,
+        "contradictory_rows": 0,
+        "rows_not_finite": 0,
+        "churn_rate": 0.2,  # one of five eligible
+        "purchase_rate": pytest.approx(1 / 6),
+        "cart_rate": 0.0,
+        "cart_conversion_rate": 1.0,
+        "shown_rate": 0.0,
+        "click_rate": 0.0,
+        "coupon_claim_rate": 0.0,
+        "coupon_use_rate": 0.0,
+        "mean_revenue": 1.25,
+        "volume_ratio": None,
+        "label_rate_distance": None,
+        "revenue_ratio": None,
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"purchased_next": True},
+        BUYER | {"num_orders_next": 3},
+        BUYER | {"num_orders_next": 0},
+        BUYER | {"purchased_next": False},
+        BUYER | {"revenue_next": -1.0},
+        {"revenue_next": 1.0},
+        {"next_category": "shoes"},
+        {"cart_eligible": True, "cart_converted": True},
+        {"coupon_used_next": True},
+        {"cart_eligible": True},
+        {"cart_converted": False},
+        {"churn_eligible": False},
+        {"observed_until": DAY},
+    ],
+)
+def test_labels_that_contradict_each_other(spark, change):
+    frame = table_frame(spark, LABELS, [*ROWS["labels"], label(9, **change)])
+    assert only(labels_facts(frame, [], gate=GATE))["contradictory_rows"] == 1
+
+
+def test_labels_that_are_not_observed(spark):
+    horizon = {name: None for name in LABELS.names if name.endswith("_next")}
+    rows = [label(1, **horizon), label(2, churned=None), label(3, churn_eligible=False, churned=None)]
+    assert only(labels_facts(table_frame(spark, LABELS, rows), [], gate=GATE))["rows_not_observed"] == 2
+
+
+def test_label_rates_beside_the_days_before(spark):
+    """Of a label that concerned nobody the rate is null, not 0."""
+    past = {"num_rows": 6, "mean_revenue": 2.5} | dict.fromkeys(LABEL_RATES, 0.0) | {"cart_conversion_rate": None}
+    trailing = [past | {"dt": str(DAY - timedelta(days=back)), "purchase_rate": 0.4} for back in range(1, 9)]
+    facts = only(labels_facts(table_frame(spark, LABELS, ROWS["labels"]), trailing, gate=GATE))
+    assert facts["label_rate_distance"] == pytest.approx(0.4 - 1 / 6)
+    assert facts["revenue_ratio"] == 0.5
 
 
 def facts_of_recommendations(spark, rows, people=3, candidates=None, k=3):

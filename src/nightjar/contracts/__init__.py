@@ -2,6 +2,7 @@
 
 from nightjar.contracts.errors import BAD_DATA, DONE, ENVIRONMENT, BadInput, GateFailed
 from nightjar.contracts.events import EVENTS, ITEM_KINDS, QUARANTINE, Kind, Platform
+from nightjar.contracts.features import LABELS, USER_FEATURES
 from nightjar.contracts.published import DATA_QUALITY, PROMOTIONS, PUBLISH_LOG, RECOMMENDATIONS, USERS
 from nightjar.contracts.rules import BOT_RULES, ROW_RULES
 from nightjar.contracts.sequences import HOLDOUT, ITEMS, SEQUENCES, VOCABULARY
@@ -20,6 +21,8 @@ TABLES: dict[str, Table] = {
         VOCABULARY,
         SEQUENCES,
         HOLDOUT,
+        USER_FEATURES,
+        LABELS,
         RECOMMENDATIONS,
         USERS,
         PUBLISH_LOG,
@@ -38,6 +41,7 @@ __all__ = [
     "HOLDOUT",
     "ITEMS",
     "ITEM_KINDS",
+    "LABELS",
     "PROMOTIONS",
     "PUBLISH_LOG",
     "QUARANTINE",
@@ -49,6 +53,7 @@ __all__ = [
     "SESSION_RENAMES",
     "TABLES",
     "USERS",
+    "USER_FEATURES",
     "VOCABULARY",
     "BadInput",
     "Column",

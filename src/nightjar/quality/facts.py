@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, time
+from functools import reduce
+from itertools import pairwise
+from operator import or_
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -17,14 +20,17 @@ from nightjar.contracts import (
     BOT_RULES,
     EVENTS,
     ITEM_KINDS,
+    LABELS,
     RECOMMENDATIONS,
     SEQUENCES,
     SESSION_EVENTS,
     SESSIONS,
+    USER_FEATURES,
     Kind,
     Platform,
     Table,
 )
+from nightjar.contracts.features import SHARE, windowed
 from nightjar.quality.history import (
     Facts,
     earlier_days,
@@ -54,6 +60,17 @@ _COMPLETE_SHARE = 0.999
 _QUARTER_SECONDS, _QUARTERS_A_DAY = 900, 96
 #: Receipts longer after their day are counted as this long: a clock gone wrong must not make groups without end.
 _MAX_RECEIPT_DAYS = 60
+#: Share of true labels among those that are not null -> the label.
+LABEL_RATES = {
+    "churn_rate": "churned",
+    "purchase_rate": "purchased_next",
+    "cart_rate": "carted_next",
+    "cart_conversion_rate": "cart_converted",
+    "shown_rate": "shown_next",
+    "click_rate": "clicked_next",
+    "coupon_claim_rate": "coupon_claimed_next",
+    "coupon_use_rate": "coupon_used_next",
+}
 
 Trailing = Iterable[Mapping[str, object]]
 
@@ -149,6 +166,38 @@ def sequences_facts(
     """Facts of sequences as of `instant` (aware; the end of the day): nothing may lie at or after it."""
     days = _measured(frame, SEQUENCES, _sequence_measures(max_events, instant), gate)
     return _compared(days, trailing, gate, lambda facts, earlier: facts | _volume(facts, earlier))
+
+
+def user_features_facts(frame: DataFrame, trailing: Trailing, *, gate: Gate) -> list[Facts]:
+    """Facts of user_features."""
+    days = _measured(frame, USER_FEATURES, _feature_measures(), gate)
+
+    def compare(facts: Facts, earlier: list[Facts]) -> Facts:
+        alike = same_kind(facts, earlier)
+        return facts | {
+            **_volume(facts, earlier),
+            "activity_ratio": ratio_to_median(facts, "mean_events_7d", alike),
+            "filled_ratio_top_category": filled_ratio(facts, "null_share_top_category", alike),
+        }
+
+    return _compared(days, trailing, gate, compare)
+
+
+def labels_facts(frame: DataFrame, trailing: Trailing, *, gate: Gate) -> list[Facts]:
+    """Facts of labels; rates are over the people whom a label concerns."""
+    days = _measured(frame, LABELS, _label_measures(), gate)
+
+    def compare(facts: Facts, earlier: list[Facts]) -> Facts:
+        alike = same_kind(facts, earlier)
+        # The rate of a label that concerned nobody is null: such a day is neither compared nor compared with.
+        rises = [rise_over_median(facts, rate, alike) for rate in LABEL_RATES]
+        return facts | {
+            **_volume(facts, earlier),
+            "label_rate_distance": max((abs(rise) for rise in rises if rise is not None), default=None),
+            "revenue_ratio": ratio_to_median(facts, "mean_revenue", alike),
+        }
+
+    return _compared(days, trailing, gate, compare)
 
 
 def recommendations_facts(
@@ -383,6 +432,65 @@ def _sequence_measures(max_events: int, instant: datetime) -> dict[str, Column]:
         "empty_share": F.avg((length == 0).cast("double")),
         "mean_length": F.avg(length),
     }
+
+
+def _feature_measures() -> dict[str, Column]:
+    from pyspark.sql import functions as F
+
+    numbers = [column for column in USER_FEATURES.columns if column.type in ("int", "double")]
+    doubles = [column.name for column in numbers if column.type == "double"]
+    shares = [column.name for column in numbers if column.unit == SHARE]
+    counts = [name.removesuffix("_1d") for name in USER_FEATURES.names if name.endswith("_1d")]
+    grows = _any_of(
+        F.col(shorter) > F.col(longer) for stem in counts for shorter, longer in pairwise(list(windowed(stem)))
+    )
+    return {
+        "negative_rows": F.count_if(_any_of(F.col(column.name) < 0 for column in numbers)),
+        "rows_not_finite": F.count_if(_any_of(F.isnan(name) | (F.abs(name) == float("inf")) for name in doubles)),
+        "rows_with_shares_above_1": F.count_if(_any_of(F.col(name) > 1 for name in shares)),
+        "rows_with_broken_windows": F.count_if(grows),
+        "rows_without_events": F.count_if((F.col("num_events") < 1) | (F.col("num_sessions") < 1)),
+        "rows_after_instant": F.count_if(F.col("hours_since_last_event") <= 0),
+        "mean_events_7d": F.avg("num_events_7d"),
+        "active_share_7d": F.avg((F.col("num_events_7d") > 0).cast("double")),
+        "buyers_share_28d": F.avg((F.col("num_purchases_28d") > 0).cast("double")),
+        "mean_spend_28d": F.avg("spend_28d"),
+        "null_share_top_category": F.avg(F.isnull("top_category").cast("double")),
+    }
+
+
+def _label_measures() -> dict[str, Column]:
+    from pyspark.sql import functions as F
+
+    bought = F.col("purchased_next")
+    contradictions = (
+        bought != (F.col("num_purchases_next") > 0),
+        bought != (F.col("num_orders_next") > 0),
+        F.col("num_orders_next") > F.col("num_purchases_next"),
+        ~bought & ((F.col("revenue_next") != 0) | F.col("next_category").isNotNull()),
+        ~bought & (F.col("cart_converted") | F.col("coupon_used_next")),
+        F.col("revenue_next") < 0,
+        F.col("churned").isNotNull() != F.col("churn_eligible"),
+        F.col("cart_converted").isNotNull() != F.col("cart_eligible"),
+        F.col("observed_until") <= F.col("dt"),
+    )
+    # The other labels of the horizon are null together.
+    unobserved = bought.isNull() | (F.col("churn_eligible") & F.col("churned").isNull())
+    rates = {rate: F.avg(F.col(label).cast("double")) for rate, label in LABEL_RATES.items()}
+    return {
+        "rows_not_observed": F.count_if(unobserved),
+        "contradictory_rows": F.count_if(_any_of(contradictions)),
+        "rows_not_finite": F.count_if(F.isnan("revenue_next") | (F.abs("revenue_next") == float("inf"))),
+        **rates,
+        "mean_revenue": F.avg("revenue_next"),
+    }
+
+
+def _any_of(conditions: Iterable[Column]) -> Column:
+    """True where any condition is; one that is null is not."""
+    from pyspark.sql import functions as F
+
+    return reduce(or_, (F.coalesce(condition, F.lit(False)) for condition in conditions))
 
 
 def _recommended_items(frame: DataFrame, items: DataFrame) -> Facts:

@@ -15,10 +15,12 @@ from typing import Any, Literal
 from nightjar.contracts import (
     BOT_RULES,
     EVENTS,
+    LABELS,
     RECOMMENDATIONS,
     SEQUENCES,
     SESSION_EVENTS,
     SESSIONS,
+    USER_FEATURES,
     Kind,
     Platform,
     Table,
@@ -45,6 +47,7 @@ LISTED_VALUES: dict[str, tuple[str, ...]] = {
     "kind": tuple(Kind),
     "platform": tuple(Platform),
     "bot_rule": tuple(rule.name for rule in BOT_RULES),
+    "last_platform": tuple(Platform),
     "strategy": ("model", "popular"),
     "reason_code": ("because_viewed", "because_carted", "because_bought", "popular_now"),
 }
@@ -187,6 +190,62 @@ def sequences_suite(conf: Conf) -> Suite:
     )
 
 
+def user_features_suite(conf: Conf) -> Suite:
+    gate = conf.gate
+    return _suite(
+        USER_FEATURES,
+        _exactly_none("negative_rows", "Counts, ages, shares and sums of money are not negative."),
+        _exactly_none("rows_not_finite", "NaN spreads through whatever is trained on it."),
+        _exactly_none("rows_with_shares_above_1", "A part is not more than its whole."),
+        _exactly_none("rows_with_broken_windows", "A longer window holds the shorter one."),
+        _exactly_none("rows_without_events", "A person is somebody who did something."),
+        _exactly_none("rows_after_instant", "Nothing later than the instant: models would see their own future."),
+        _between(
+            "activity_ratio",
+            gate.volume_ratio_min,
+            gate.volume_ratio_max,
+            "Events per person in a week, beside the usual.",
+            "warn",
+            compares=True,
+        ),
+        _between(
+            "filled_ratio_top_category",
+            gate.min_filled_ratio,
+            None,
+            "Items lost their categories.",
+            "warn",
+            compares=True,
+        ),
+        _volume("warn", gate),
+    )
+
+
+def labels_suite(conf: Conf) -> Suite:
+    gate = conf.gate
+    return _suite(
+        LABELS,
+        _exactly_none("rows_not_observed", "A label is written when its horizon is over, not before."),
+        _exactly_none("contradictory_rows", "Labels of one row tell one story."),
+        _exactly_none("rows_not_finite", "NaN spreads through whatever is trained on it."),
+        _at_most(
+            "label_rate_distance",
+            gate.max_label_rate_distance,
+            "The rate of a label moved: people changed, or a field stopped arriving.",
+            "warn",
+            compares=True,
+        ),
+        _between(
+            "revenue_ratio",
+            gate.volume_ratio_min,
+            gate.volume_ratio_max,
+            "Revenue per person, beside the usual.",
+            "warn",
+            compares=True,
+        ),
+        _volume("warn", gate),
+    )
+
+
 def recommendations_suite(conf: Conf) -> Suite:
     return _suite(
         RECOMMENDATIONS,
@@ -209,6 +268,8 @@ SUITES: dict[str, Callable[[Conf], Suite]] = {
     SESSIONS.name: sessions_suite,
     SESSION_EVENTS.name: session_events_suite,
     SEQUENCES.name: sequences_suite,
+    USER_FEATURES.name: user_features_suite,
+    LABELS.name: labels_suite,
     RECOMMENDATIONS.name: recommendations_suite,
 }
 

@@ -1,6 +1,7 @@
 CREATE TABLE IF NOT EXISTS sessions (
   session_id VARCHAR NOT NULL,
-  user_id VARCHAR NOT NULL,
+  visitor_id VARCHAR NOT NULL,
+  user_id VARCHAR,
   dt DATE NOT NULL,
   start_ts TIMESTAMP NOT NULL,
   end_ts TIMESTAMP NOT NULL,
@@ -12,11 +13,14 @@ CREATE TABLE IF NOT EXISTS sessions (
   num_items INTEGER NOT NULL,
   revenue DOUBLE NOT NULL,
   platform VARCHAR NOT NULL,
+  campaign VARCHAR,
+  bot_rule VARCHAR,
   is_bot BOOLEAN NOT NULL
 );
 COMMENT ON TABLE sessions IS 'One visit, named by its first event, filed under the day it starts.';
 COMMENT ON COLUMN sessions.session_id IS 'The event_id of the session''s first event.';
-COMMENT ON COLUMN sessions.user_id IS 'Pseudonym of the person: the login, else the device.';
+COMMENT ON COLUMN sessions.visitor_id IS 'Pseudonym of the device, else of the login: whose stream the session is cut from.';
+COMMENT ON COLUMN sessions.user_id IS 'Pseudonym of the session''s one login, also for its events before it; null without one.';
 COMMENT ON COLUMN sessions.dt IS 'The shop''s day on which the session starts; its later events stay with it.';
 COMMENT ON COLUMN sessions.start_ts IS 'First event. (UTC)';
 COMMENT ON COLUMN sessions.end_ts IS 'Last event. (UTC)';
@@ -28,13 +32,18 @@ COMMENT ON COLUMN sessions.num_purchases IS 'Purchase rows. (events)';
 COMMENT ON COLUMN sessions.num_items IS 'Distinct items touched. (items)';
 COMMENT ON COLUMN sessions.revenue IS 'Sum of price x quantity over purchases. (shop''s currency)';
 COMMENT ON COLUMN sessions.platform IS 'Platform of the first event.';
-COMMENT ON COLUMN sessions.is_bot IS 'Any event of it carries a bot rule.';
+COMMENT ON COLUMN sessions.campaign IS 'First campaign that an event of it names: the source of the visit.';
+COMMENT ON COLUMN sessions.bot_rule IS 'First bot rule of its events, else the rule its shape breaks; null for people.';
+COMMENT ON COLUMN sessions.is_bot IS 'bot_rule is not null: kept for analysis, out of training.';
 
 CREATE TABLE IF NOT EXISTS session_events (
   session_id VARCHAR NOT NULL,
-  user_id VARCHAR NOT NULL,
+  visitor_id VARCHAR NOT NULL,
+  user_id VARCHAR,
   dt DATE NOT NULL,
   position INTEGER NOT NULL,
+  logged_in BOOLEAN NOT NULL,
+  is_bot BOOLEAN NOT NULL,
   event_id VARCHAR NOT NULL,
   event_ts TIMESTAMP NOT NULL,
   landed DATE NOT NULL,
@@ -52,9 +61,12 @@ CREATE TABLE IF NOT EXISTS session_events (
 );
 COMMENT ON TABLE session_events IS 'One event in its session; what sequences are built from.';
 COMMENT ON COLUMN session_events.session_id IS 'The event_id of the session''s first event.';
-COMMENT ON COLUMN session_events.user_id IS 'Pseudonym of the person: the login, else the device.';
+COMMENT ON COLUMN session_events.visitor_id IS 'Pseudonym of the device, else of the login: whose stream the session is cut from.';
+COMMENT ON COLUMN session_events.user_id IS 'Pseudonym of the session''s one login, also for its events before it; null without one.';
 COMMENT ON COLUMN session_events.dt IS 'The shop''s day on which the session starts; its later events stay with it.';
 COMMENT ON COLUMN session_events.position IS '1 for the session''s first event. (events)';
+COMMENT ON COLUMN session_events.logged_in IS 'The event itself carries the login.';
+COMMENT ON COLUMN session_events.is_bot IS 'The session is a bot''s.';
 COMMENT ON COLUMN session_events.event_id IS 'Unique name of the event, from the log or derived from its content.';
 COMMENT ON COLUMN session_events.event_ts IS 'When it happened. (UTC, microseconds)';
 COMMENT ON COLUMN session_events.landed IS 'The raw drop that brought the event; later than dt for late events.';
@@ -69,6 +81,18 @@ COMMENT ON COLUMN session_events.order_id IS 'The shop''s order id.';
 COMMENT ON COLUMN session_events.campaign IS 'Campaign or coupon that the event is attributed to.';
 COMMENT ON COLUMN session_events.surface IS 'Where in the shop: home, search, item, cart, e-mail.';
 COMMENT ON COLUMN session_events.bot_rule IS 'Name of the rule that calls the actor a bot; null for people.';
+
+CREATE TABLE IF NOT EXISTS session_renames (
+  old_session_id VARCHAR NOT NULL,
+  session_id VARCHAR NOT NULL,
+  visitor_id VARCHAR NOT NULL,
+  dt DATE NOT NULL
+);
+COMMENT ON TABLE session_renames IS 'A session that later data gave an earlier first event, and so another name; both are kept here.';
+COMMENT ON COLUMN session_renames.old_session_id IS 'The name that was published before.';
+COMMENT ON COLUMN session_renames.session_id IS 'The session that holds its events now.';
+COMMENT ON COLUMN session_renames.visitor_id IS 'Pseudonym of the device, else of the login: whose stream the session is cut from.';
+COMMENT ON COLUMN session_renames.dt IS 'The night''s day that found out.';
 
 CREATE TABLE IF NOT EXISTS items (
   item_id VARCHAR NOT NULL,
@@ -109,6 +133,322 @@ COMMENT ON COLUMN vocabulary.item_id IS 'The shop''s item id.';
 COMMENT ON COLUMN vocabulary.dt IS 'As of the end of this shop''s day: nothing later can move the row.';
 COMMENT ON COLUMN vocabulary.item_index IS '1 for the most frequent item; 0 is padding.';
 COMMENT ON COLUMN vocabulary.num_events IS 'Occurrences in sequences of the window. (events)';
+
+CREATE TABLE IF NOT EXISTS user_features (
+  user_id VARCHAR NOT NULL,
+  dt DATE NOT NULL,
+  num_events_1d INTEGER NOT NULL,
+  num_events_7d INTEGER NOT NULL,
+  num_events_28d INTEGER NOT NULL,
+  num_events INTEGER NOT NULL,
+  num_views_1d INTEGER NOT NULL,
+  num_views_7d INTEGER NOT NULL,
+  num_views_28d INTEGER NOT NULL,
+  num_views INTEGER NOT NULL,
+  num_searches_1d INTEGER NOT NULL,
+  num_searches_7d INTEGER NOT NULL,
+  num_searches_28d INTEGER NOT NULL,
+  num_searches INTEGER NOT NULL,
+  num_carts_1d INTEGER NOT NULL,
+  num_carts_7d INTEGER NOT NULL,
+  num_carts_28d INTEGER NOT NULL,
+  num_carts INTEGER NOT NULL,
+  num_purchases_1d INTEGER NOT NULL,
+  num_purchases_7d INTEGER NOT NULL,
+  num_purchases_28d INTEGER NOT NULL,
+  num_purchases INTEGER NOT NULL,
+  num_returns_1d INTEGER NOT NULL,
+  num_returns_7d INTEGER NOT NULL,
+  num_returns_28d INTEGER NOT NULL,
+  num_returns INTEGER NOT NULL,
+  num_reviews_1d INTEGER NOT NULL,
+  num_reviews_7d INTEGER NOT NULL,
+  num_reviews_28d INTEGER NOT NULL,
+  num_reviews INTEGER NOT NULL,
+  num_coupons_1d INTEGER NOT NULL,
+  num_coupons_7d INTEGER NOT NULL,
+  num_coupons_28d INTEGER NOT NULL,
+  num_coupons INTEGER NOT NULL,
+  num_clicks_1d INTEGER NOT NULL,
+  num_clicks_7d INTEGER NOT NULL,
+  num_clicks_28d INTEGER NOT NULL,
+  num_clicks INTEGER NOT NULL,
+  num_impressions_1d INTEGER NOT NULL,
+  num_impressions_7d INTEGER NOT NULL,
+  num_impressions_28d INTEGER NOT NULL,
+  num_impressions INTEGER NOT NULL,
+  num_uncarts_1d INTEGER NOT NULL,
+  num_uncarts_7d INTEGER NOT NULL,
+  num_uncarts_28d INTEGER NOT NULL,
+  num_uncarts INTEGER NOT NULL,
+  num_favourites_1d INTEGER NOT NULL,
+  num_favourites_7d INTEGER NOT NULL,
+  num_favourites_28d INTEGER NOT NULL,
+  num_favourites INTEGER NOT NULL,
+  num_cancels_1d INTEGER NOT NULL,
+  num_cancels_7d INTEGER NOT NULL,
+  num_cancels_28d INTEGER NOT NULL,
+  num_cancels INTEGER NOT NULL,
+  num_sessions_1d INTEGER NOT NULL,
+  num_sessions_7d INTEGER NOT NULL,
+  num_sessions_28d INTEGER NOT NULL,
+  num_sessions INTEGER NOT NULL,
+  num_active_days_1d INTEGER NOT NULL,
+  num_active_days_7d INTEGER NOT NULL,
+  num_active_days_28d INTEGER NOT NULL,
+  num_active_days INTEGER NOT NULL,
+  hours_since_last_event DOUBLE NOT NULL,
+  hours_since_last_session DOUBLE NOT NULL,
+  hours_since_last_view DOUBLE,
+  hours_since_last_cart DOUBLE,
+  hours_since_last_purchase DOUBLE,
+  tenure_days INTEGER NOT NULL,
+  event_gap_seconds_mean DOUBLE,
+  event_gap_seconds_median DOUBLE,
+  event_gap_seconds_std DOUBLE,
+  event_gap_seconds_last DOUBLE,
+  session_gap_hours_mean DOUBLE,
+  session_gap_hours_median DOUBLE,
+  session_gap_hours_std DOUBLE,
+  session_gap_hours_last DOUBLE,
+  session_seconds_mean DOUBLE NOT NULL,
+  session_events_mean DOUBLE NOT NULL,
+  weekend_share DOUBLE NOT NULL,
+  night_share DOUBLE NOT NULL,
+  num_search_to_search INTEGER NOT NULL,
+  num_search_to_view INTEGER NOT NULL,
+  num_search_to_cart INTEGER NOT NULL,
+  num_search_to_purchase INTEGER NOT NULL,
+  num_view_to_search INTEGER NOT NULL,
+  num_view_to_view INTEGER NOT NULL,
+  num_view_to_cart INTEGER NOT NULL,
+  num_view_to_purchase INTEGER NOT NULL,
+  num_cart_to_search INTEGER NOT NULL,
+  num_cart_to_view INTEGER NOT NULL,
+  num_cart_to_cart INTEGER NOT NULL,
+  num_cart_to_purchase INTEGER NOT NULL,
+  num_purchase_to_search INTEGER NOT NULL,
+  num_purchase_to_view INTEGER NOT NULL,
+  num_purchase_to_cart INTEGER NOT NULL,
+  num_purchase_to_purchase INTEGER NOT NULL,
+  share_sessions_with_cart DOUBLE NOT NULL,
+  share_sessions_with_purchase DOUBLE NOT NULL,
+  share_entries_web DOUBLE NOT NULL,
+  share_entries_app DOUBLE NOT NULL,
+  share_entries_mini_program DOUBLE NOT NULL,
+  share_entries_email DOUBLE NOT NULL,
+  share_entries_store DOUBLE NOT NULL,
+  share_entries_other DOUBLE NOT NULL,
+  last_platform VARCHAR NOT NULL,
+  num_platforms INTEGER NOT NULL,
+  num_devices INTEGER NOT NULL,
+  num_queries INTEGER NOT NULL,
+  num_campaigns INTEGER NOT NULL,
+  click_share DOUBLE,
+  viewed_price_mean DOUBLE,
+  viewed_price_min DOUBLE,
+  viewed_price_max DOUBLE,
+  viewed_price_bucket_mean DOUBLE,
+  bought_price_mean DOUBLE,
+  bought_price_min DOUBLE,
+  bought_price_max DOUBLE,
+  bought_price_bucket_mean DOUBLE,
+  spend_1d DOUBLE NOT NULL,
+  spend_7d DOUBLE NOT NULL,
+  spend_28d DOUBLE NOT NULL,
+  spend DOUBLE NOT NULL,
+  num_orders INTEGER NOT NULL,
+  order_value_mean DOUBLE,
+  returned_value DOUBLE NOT NULL,
+  num_open_cart_items INTEGER NOT NULL,
+  open_cart_value DOUBLE NOT NULL,
+  num_items INTEGER NOT NULL,
+  num_items_bought INTEGER NOT NULL,
+  num_categories INTEGER NOT NULL,
+  top_category VARCHAR,
+  top_category_share DOUBLE,
+  category_entropy DOUBLE,
+  num_brands INTEGER NOT NULL,
+  top_brand VARCHAR,
+  top_brand_share DOUBLE,
+  brand_entropy DOUBLE
+);
+COMMENT ON TABLE user_features IS 'What the log says of one person up to an instant, as numbers.';
+COMMENT ON COLUMN user_features.user_id IS 'Pseudonym of the person.';
+COMMENT ON COLUMN user_features.dt IS 'As of the end of this shop''s day: nothing later can move the row.';
+COMMENT ON COLUMN user_features.num_events_1d IS 'Events of any kind on the day itself. (events)';
+COMMENT ON COLUMN user_features.num_events_7d IS 'Events of any kind in the last 7 days. (events)';
+COMMENT ON COLUMN user_features.num_events_28d IS 'Events of any kind in the last 28 days. (events)';
+COMMENT ON COLUMN user_features.num_events IS 'Events of any kind in the history window. (events)';
+COMMENT ON COLUMN user_features.num_views_1d IS 'Events of kind view on the day itself. (events)';
+COMMENT ON COLUMN user_features.num_views_7d IS 'Events of kind view in the last 7 days. (events)';
+COMMENT ON COLUMN user_features.num_views_28d IS 'Events of kind view in the last 28 days. (events)';
+COMMENT ON COLUMN user_features.num_views IS 'Events of kind view in the history window. (events)';
+COMMENT ON COLUMN user_features.num_searches_1d IS 'Events of kind search on the day itself. (events)';
+COMMENT ON COLUMN user_features.num_searches_7d IS 'Events of kind search in the last 7 days. (events)';
+COMMENT ON COLUMN user_features.num_searches_28d IS 'Events of kind search in the last 28 days. (events)';
+COMMENT ON COLUMN user_features.num_searches IS 'Events of kind search in the history window. (events)';
+COMMENT ON COLUMN user_features.num_carts_1d IS 'Events of kind cart on the day itself. (events)';
+COMMENT ON COLUMN user_features.num_carts_7d IS 'Events of kind cart in the last 7 days. (events)';
+COMMENT ON COLUMN user_features.num_carts_28d IS 'Events of kind cart in the last 28 days. (events)';
+COMMENT ON COLUMN user_features.num_carts IS 'Events of kind cart in the history window. (events)';
+COMMENT ON COLUMN user_features.num_purchases_1d IS 'Events of kind purchase on the day itself. (events)';
+COMMENT ON COLUMN user_features.num_purchases_7d IS 'Events of kind purchase in the last 7 days. (events)';
+COMMENT ON COLUMN user_features.num_purchases_28d IS 'Events of kind purchase in the last 28 days. (events)';
+COMMENT ON COLUMN user_features.num_purchases IS 'Events of kind purchase in the history window. (events)';
+COMMENT ON COLUMN user_features.num_returns_1d IS 'Events of kind return on the day itself. (events)';
+COMMENT ON COLUMN user_features.num_returns_7d IS 'Events of kind return in the last 7 days. (events)';
+COMMENT ON COLUMN user_features.num_returns_28d IS 'Events of kind return in the last 28 days. (events)';
+COMMENT ON COLUMN user_features.num_returns IS 'Events of kind return in the history window. (events)';
+COMMENT ON COLUMN user_features.num_reviews_1d IS 'Events of kind review on the day itself. (events)';
+COMMENT ON COLUMN user_features.num_reviews_7d IS 'Events of kind review in the last 7 days. (events)';
+COMMENT ON COLUMN user_features.num_reviews_28d IS 'Events of kind review in the last 28 days. (events)';
+COMMENT ON COLUMN user_features.num_reviews IS 'Events of kind review in the history window. (events)';
+COMMENT ON COLUMN user_features.num_coupons_1d IS 'Events of kind coupon on the day itself. (events)';
+COMMENT ON COLUMN user_features.num_coupons_7d IS 'Events of kind coupon in the last 7 days. (events)';
+COMMENT ON COLUMN user_features.num_coupons_28d IS 'Events of kind coupon in the last 28 days. (events)';
+COMMENT ON COLUMN user_features.num_coupons IS 'Events of kind coupon in the history window. (events)';
+COMMENT ON COLUMN user_features.num_clicks_1d IS 'Events of kind click on the day itself. (events)';
+COMMENT ON COLUMN user_features.num_clicks_7d IS 'Events of kind click in the last 7 days. (events)';
+COMMENT ON COLUMN user_features.num_clicks_28d IS 'Events of kind click in the last 28 days. (events)';
+COMMENT ON COLUMN user_features.num_clicks IS 'Events of kind click in the history window. (events)';
+COMMENT ON COLUMN user_features.num_impressions_1d IS 'Events of kind impression on the day itself. (events)';
+COMMENT ON COLUMN user_features.num_impressions_7d IS 'Events of kind impression in the last 7 days. (events)';
+COMMENT ON COLUMN user_features.num_impressions_28d IS 'Events of kind impression in the last 28 days. (events)';
+COMMENT ON COLUMN user_features.num_impressions IS 'Events of kind impression in the history window. (events)';
+COMMENT ON COLUMN user_features.num_uncarts_1d IS 'Events of kind uncart on the day itself. (events)';
+COMMENT ON COLUMN user_features.num_uncarts_7d IS 'Events of kind uncart in the last 7 days. (events)';
+COMMENT ON COLUMN user_features.num_uncarts_28d IS 'Events of kind uncart in the last 28 days. (events)';
+COMMENT ON COLUMN user_features.num_uncarts IS 'Events of kind uncart in the history window. (events)';
+COMMENT ON COLUMN user_features.num_favourites_1d IS 'Events of kind favourite on the day itself. (events)';
+COMMENT ON COLUMN user_features.num_favourites_7d IS 'Events of kind favourite in the last 7 days. (events)';
+COMMENT ON COLUMN user_features.num_favourites_28d IS 'Events of kind favourite in the last 28 days. (events)';
+COMMENT ON COLUMN user_features.num_favourites IS 'Events of kind favourite in the history window. (events)';
+COMMENT ON COLUMN user_features.num_cancels_1d IS 'Events of kind cancel on the day itself. (events)';
+COMMENT ON COLUMN user_features.num_cancels_7d IS 'Events of kind cancel in the last 7 days. (events)';
+COMMENT ON COLUMN user_features.num_cancels_28d IS 'Events of kind cancel in the last 28 days. (events)';
+COMMENT ON COLUMN user_features.num_cancels IS 'Events of kind cancel in the history window. (events)';
+COMMENT ON COLUMN user_features.num_sessions_1d IS 'Visits that begin on the day itself. (visits)';
+COMMENT ON COLUMN user_features.num_sessions_7d IS 'Visits that begin in the last 7 days. (visits)';
+COMMENT ON COLUMN user_features.num_sessions_28d IS 'Visits that begin in the last 28 days. (visits)';
+COMMENT ON COLUMN user_features.num_sessions IS 'Visits that begin in the history window. (visits)';
+COMMENT ON COLUMN user_features.num_active_days_1d IS 'Days with an event on the day itself. (days)';
+COMMENT ON COLUMN user_features.num_active_days_7d IS 'Days with an event in the last 7 days. (days)';
+COMMENT ON COLUMN user_features.num_active_days_28d IS 'Days with an event in the last 28 days. (days)';
+COMMENT ON COLUMN user_features.num_active_days IS 'Days with an event in the history window. (days)';
+COMMENT ON COLUMN user_features.hours_since_last_event IS 'From the latest event to the instant. (hours)';
+COMMENT ON COLUMN user_features.hours_since_last_session IS 'From the begin of the latest visit. (hours)';
+COMMENT ON COLUMN user_features.hours_since_last_view IS 'From the latest view; null without one. (hours)';
+COMMENT ON COLUMN user_features.hours_since_last_cart IS 'From the latest addition to the cart; null without one. (hours)';
+COMMENT ON COLUMN user_features.hours_since_last_purchase IS 'From the latest purchase; null without one. (hours)';
+COMMENT ON COLUMN user_features.tenure_days IS 'From the first day with an event, within the history window, to `dt`. (days)';
+COMMENT ON COLUMN user_features.event_gap_seconds_mean IS 'Mean pause between events of one visit; null with no visit of two events. (s)';
+COMMENT ON COLUMN user_features.event_gap_seconds_median IS 'Median pause between events of one visit; null with no visit of two events. (s)';
+COMMENT ON COLUMN user_features.event_gap_seconds_std IS 'Standard deviation (of all, not of a sample) of the pause between events of one visit; null with no visit of two events. (s)';
+COMMENT ON COLUMN user_features.event_gap_seconds_last IS 'Latest pause between events of one visit; null with no visit of two events. (s)';
+COMMENT ON COLUMN user_features.session_gap_hours_mean IS 'Mean pause between the begins of consecutive visits; null with a single visit. (hours)';
+COMMENT ON COLUMN user_features.session_gap_hours_median IS 'Median pause between the begins of consecutive visits; null with a single visit. (hours)';
+COMMENT ON COLUMN user_features.session_gap_hours_std IS 'Standard deviation (of all, not of a sample) of the pause between the begins of consecutive visits; null with a single visit. (hours)';
+COMMENT ON COLUMN user_features.session_gap_hours_last IS 'Latest pause between the begins of consecutive visits; null with a single visit. (hours)';
+COMMENT ON COLUMN user_features.session_seconds_mean IS 'Mean length of a visit, first to last event. (s)';
+COMMENT ON COLUMN user_features.session_events_mean IS 'Mean number of events of a visit. (events)';
+COMMENT ON COLUMN user_features.weekend_share IS 'Share of events on Saturdays and Sundays of the shop. (0 to 1)';
+COMMENT ON COLUMN user_features.night_share IS 'Share of events from 00:00 to 05:59 in the shop''s zone. (0 to 1)';
+COMMENT ON COLUMN user_features.num_search_to_search IS 'How often a search follows a search within a visit. (events)';
+COMMENT ON COLUMN user_features.num_search_to_view IS 'How often a view follows a search within a visit. (events)';
+COMMENT ON COLUMN user_features.num_search_to_cart IS 'How often a cart follows a search within a visit. (events)';
+COMMENT ON COLUMN user_features.num_search_to_purchase IS 'How often a purchase follows a search within a visit. (events)';
+COMMENT ON COLUMN user_features.num_view_to_search IS 'How often a search follows a view within a visit. (events)';
+COMMENT ON COLUMN user_features.num_view_to_view IS 'How often a view follows a view within a visit. (events)';
+COMMENT ON COLUMN user_features.num_view_to_cart IS 'How often a cart follows a view within a visit. (events)';
+COMMENT ON COLUMN user_features.num_view_to_purchase IS 'How often a purchase follows a view within a visit. (events)';
+COMMENT ON COLUMN user_features.num_cart_to_search IS 'How often a search follows a cart within a visit. (events)';
+COMMENT ON COLUMN user_features.num_cart_to_view IS 'How often a view follows a cart within a visit. (events)';
+COMMENT ON COLUMN user_features.num_cart_to_cart IS 'How often a cart follows a cart within a visit. (events)';
+COMMENT ON COLUMN user_features.num_cart_to_purchase IS 'How often a purchase follows a cart within a visit. (events)';
+COMMENT ON COLUMN user_features.num_purchase_to_search IS 'How often a search follows a purchase within a visit. (events)';
+COMMENT ON COLUMN user_features.num_purchase_to_view IS 'How often a view follows a purchase within a visit. (events)';
+COMMENT ON COLUMN user_features.num_purchase_to_cart IS 'How often a cart follows a purchase within a visit. (events)';
+COMMENT ON COLUMN user_features.num_purchase_to_purchase IS 'How often a purchase follows a purchase within a visit. (events)';
+COMMENT ON COLUMN user_features.share_sessions_with_cart IS 'Visits with an addition to the cart. (0 to 1)';
+COMMENT ON COLUMN user_features.share_sessions_with_purchase IS 'Visits with a purchase. (0 to 1)';
+COMMENT ON COLUMN user_features.share_entries_web IS 'Visits that begin on platform web. (0 to 1)';
+COMMENT ON COLUMN user_features.share_entries_app IS 'Visits that begin on platform app. (0 to 1)';
+COMMENT ON COLUMN user_features.share_entries_mini_program IS 'Visits that begin on platform mini_program. (0 to 1)';
+COMMENT ON COLUMN user_features.share_entries_email IS 'Visits that begin on platform email. (0 to 1)';
+COMMENT ON COLUMN user_features.share_entries_store IS 'Visits that begin on platform store. (0 to 1)';
+COMMENT ON COLUMN user_features.share_entries_other IS 'Visits that begin on platform other. (0 to 1)';
+COMMENT ON COLUMN user_features.last_platform IS 'Platform of the latest event.';
+COMMENT ON COLUMN user_features.num_platforms IS 'Distinct platforms. (platforms)';
+COMMENT ON COLUMN user_features.num_devices IS 'Distinct devices. (devices)';
+COMMENT ON COLUMN user_features.num_queries IS 'Distinct search words as typed. (queries)';
+COMMENT ON COLUMN user_features.num_campaigns IS 'Distinct campaigns and coupons that events name. (campaigns)';
+COMMENT ON COLUMN user_features.click_share IS 'Clicks per impression, at most 1; null without an impression. (0 to 1)';
+COMMENT ON COLUMN user_features.viewed_price_mean IS 'Mean price of one piece over views; null without a priced one. (shop''s currency)';
+COMMENT ON COLUMN user_features.viewed_price_min IS 'Lowest price over views; null without a priced one. (shop''s currency)';
+COMMENT ON COLUMN user_features.viewed_price_max IS 'Highest price over views; null without a priced one. (shop''s currency)';
+COMMENT ON COLUMN user_features.viewed_price_bucket_mean IS 'Mean price bucket of the items, over views; null without a priced one. (deciles)';
+COMMENT ON COLUMN user_features.bought_price_mean IS 'Mean price of one piece over purchases; null without a priced one. (shop''s currency)';
+COMMENT ON COLUMN user_features.bought_price_min IS 'Lowest price over purchases; null without a priced one. (shop''s currency)';
+COMMENT ON COLUMN user_features.bought_price_max IS 'Highest price over purchases; null without a priced one. (shop''s currency)';
+COMMENT ON COLUMN user_features.bought_price_bucket_mean IS 'Mean price bucket of the items, over purchases; null without a priced one. (deciles)';
+COMMENT ON COLUMN user_features.spend_1d IS 'Sum of price x quantity over purchases, nothing deducted, on the day itself. (shop''s currency)';
+COMMENT ON COLUMN user_features.spend_7d IS 'Sum of price x quantity over purchases, nothing deducted, in the last 7 days. (shop''s currency)';
+COMMENT ON COLUMN user_features.spend_28d IS 'Sum of price x quantity over purchases, nothing deducted, in the last 28 days. (shop''s currency)';
+COMMENT ON COLUMN user_features.spend IS 'Sum of price x quantity over purchases, nothing deducted, in the history window. (shop''s currency)';
+COMMENT ON COLUMN user_features.num_orders IS 'Distinct orders; purchases without an order number are one order a visit. (orders)';
+COMMENT ON COLUMN user_features.order_value_mean IS 'Spend per order; null without an order. (shop''s currency)';
+COMMENT ON COLUMN user_features.returned_value IS 'Sum of price x quantity over returns. (shop''s currency)';
+COMMENT ON COLUMN user_features.num_open_cart_items IS 'Items in the open cart. (items)';
+COMMENT ON COLUMN user_features.open_cart_value IS 'Sum of price x quantity over the open cart. (shop''s currency)';
+COMMENT ON COLUMN user_features.num_items IS 'Distinct items of any event. (items)';
+COMMENT ON COLUMN user_features.num_items_bought IS 'Distinct items bought. (items)';
+COMMENT ON COLUMN user_features.num_categories IS 'Distinct categories among views, carts and purchases. (categories)';
+COMMENT ON COLUMN user_features.top_category IS 'Most frequent category among views, carts and purchases, ties by name; null when none is known.';
+COMMENT ON COLUMN user_features.top_category_share IS 'Its share of those views, carts and purchases whose category is known. (0 to 1)';
+COMMENT ON COLUMN user_features.category_entropy IS 'Shannon entropy of their categories: 0 when all are one. (nats)';
+COMMENT ON COLUMN user_features.num_brands IS 'Distinct brands among views, carts and purchases. (brands)';
+COMMENT ON COLUMN user_features.top_brand IS 'Most frequent brand among views, carts and purchases, ties by name; null when none is known.';
+COMMENT ON COLUMN user_features.top_brand_share IS 'Its share of those views, carts and purchases whose brand is known. (0 to 1)';
+COMMENT ON COLUMN user_features.brand_entropy IS 'Shannon entropy of their brands: 0 when all are one. (nats)';
+
+CREATE TABLE IF NOT EXISTS labels (
+  user_id VARCHAR NOT NULL,
+  dt DATE NOT NULL,
+  observed_until DATE NOT NULL,
+  churn_eligible BOOLEAN NOT NULL,
+  churned BOOLEAN,
+  purchased_next BOOLEAN,
+  num_purchases_next INTEGER,
+  num_orders_next INTEGER,
+  revenue_next DOUBLE,
+  next_category VARCHAR,
+  carted_next BOOLEAN,
+  cart_eligible BOOLEAN NOT NULL,
+  cart_converted BOOLEAN,
+  shown_next BOOLEAN,
+  clicked_next BOOLEAN,
+  coupon_claimed_next BOOLEAN,
+  coupon_used_next BOOLEAN
+);
+COMMENT ON TABLE labels IS 'What one person did strictly after an instant, for everybody with features as of it.';
+COMMENT ON COLUMN labels.user_id IS 'Pseudonym of the person.';
+COMMENT ON COLUMN labels.dt IS 'The instant is the end of this shop''s day.';
+COMMENT ON COLUMN labels.observed_until IS 'Last shop''s day that any label of the row looks at.';
+COMMENT ON COLUMN labels.churn_eligible IS 'Active within `labels.churn_days` before the instant: who is gone cannot leave.';
+COMMENT ON COLUMN labels.churned IS 'Nothing in the next `labels.churn_days`; null where not eligible or not yet over.';
+COMMENT ON COLUMN labels.purchased_next IS 'Bought within `labels.horizon_days`; null while they are not over.';
+COMMENT ON COLUMN labels.num_purchases_next IS 'Purchase rows within the horizon; null as above. (events)';
+COMMENT ON COLUMN labels.num_orders_next IS 'Distinct orders within the horizon; null as above. (orders)';
+COMMENT ON COLUMN labels.revenue_next IS 'Sum of price x quantity over these purchases, returns and cancels not deducted; null as above. (shop''s currency)';
+COMMENT ON COLUMN labels.next_category IS 'Category of the first item bought within the horizon; null without one.';
+COMMENT ON COLUMN labels.carted_next IS 'Added something to the cart within the horizon; null as above.';
+COMMENT ON COLUMN labels.cart_eligible IS 'The cart is open at the instant.';
+COMMENT ON COLUMN labels.cart_converted IS 'Bought an item of the open cart within the horizon; null where not eligible or not yet over.';
+COMMENT ON COLUMN labels.shown_next IS 'Had an impression within the horizon: what a click needs; null as above.';
+COMMENT ON COLUMN labels.clicked_next IS 'Clicked within the horizon; null as above.';
+COMMENT ON COLUMN labels.coupon_claimed_next IS 'Claimed a coupon within the horizon; null as above.';
+COMMENT ON COLUMN labels.coupon_used_next IS 'Bought within the horizon by a campaign that the person had claimed as a coupon; null as above.';
 
 CREATE TABLE IF NOT EXISTS recommendations (
   row_key VARCHAR NOT NULL,
