@@ -2,6 +2,7 @@
 
 from nightjar.contracts.errors import BAD_DATA, DONE, ENVIRONMENT, BadInput, GateFailed
 from nightjar.contracts.events import EVENTS, ITEM_KINDS, QUARANTINE, Kind, Platform
+from nightjar.contracts.identity import IDENTITY, IDENTITY_LINKS, ApartRule, IdKind
 from nightjar.contracts.published import DATA_QUALITY, PROMOTIONS, PUBLISH_LOG, RECOMMENDATIONS, USERS
 from nightjar.contracts.sequences import HOLDOUT, ITEMS, SEQUENCES, VOCABULARY
 from nightjar.contracts.sessions import SESSION_EVENTS, SESSION_RENAMES, SESSIONS
@@ -15,6 +16,8 @@ TABLES: dict[str, Table] = {
         SESSIONS,
         SESSION_EVENTS,
         SESSION_RENAMES,
+        IDENTITY_LINKS,
+        IDENTITY,
         ITEMS,
         VOCABULARY,
         SEQUENCES,
@@ -34,6 +37,8 @@ __all__ = [
     "ENVIRONMENT",
     "EVENTS",
     "HOLDOUT",
+    "IDENTITY",
+    "IDENTITY_LINKS",
     "ITEMS",
     "ITEM_KINDS",
     "PROMOTIONS",
@@ -47,9 +52,11 @@ __all__ = [
     "TABLES",
     "USERS",
     "VOCABULARY",
+    "ApartRule",
     "BadInput",
     "Column",
     "GateFailed",
+    "IdKind",
     "Kind",
     "Partition",
     "Platform",

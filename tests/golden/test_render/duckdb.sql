@@ -1,6 +1,7 @@
 CREATE TABLE IF NOT EXISTS sessions (
   session_id VARCHAR NOT NULL,
-  user_id VARCHAR NOT NULL,
+  visitor_id VARCHAR NOT NULL,
+  user_id VARCHAR,
   dt DATE NOT NULL,
   start_ts TIMESTAMP NOT NULL,
   end_ts TIMESTAMP NOT NULL,
@@ -12,11 +13,14 @@ CREATE TABLE IF NOT EXISTS sessions (
   num_items INTEGER NOT NULL,
   revenue DOUBLE NOT NULL,
   platform VARCHAR NOT NULL,
+  campaign VARCHAR,
+  bot_rule VARCHAR,
   is_bot BOOLEAN NOT NULL
 );
 COMMENT ON TABLE sessions IS 'One visit, named by its first event, filed under the day it starts.';
 COMMENT ON COLUMN sessions.session_id IS 'The event_id of the session''s first event.';
-COMMENT ON COLUMN sessions.user_id IS 'Pseudonym of the person: the login, else the device.';
+COMMENT ON COLUMN sessions.visitor_id IS 'Pseudonym of the device, else of the login: whose stream the session is cut from.';
+COMMENT ON COLUMN sessions.user_id IS 'Pseudonym of the session''s one login, also for its events before it; null without one.';
 COMMENT ON COLUMN sessions.dt IS 'The shop''s day on which the session starts; its later events stay with it.';
 COMMENT ON COLUMN sessions.start_ts IS 'First event. (UTC)';
 COMMENT ON COLUMN sessions.end_ts IS 'Last event. (UTC)';
@@ -28,13 +32,17 @@ COMMENT ON COLUMN sessions.num_purchases IS 'Purchase rows. (events)';
 COMMENT ON COLUMN sessions.num_items IS 'Distinct items touched. (items)';
 COMMENT ON COLUMN sessions.revenue IS 'Sum of price x quantity over purchases. (shop''s currency)';
 COMMENT ON COLUMN sessions.platform IS 'Platform of the first event.';
-COMMENT ON COLUMN sessions.is_bot IS 'Any event of it carries a bot rule.';
+COMMENT ON COLUMN sessions.campaign IS 'First campaign that an event of it names: the source of the visit.';
+COMMENT ON COLUMN sessions.bot_rule IS 'First bot rule of its events, else the rule its shape breaks; null for people.';
+COMMENT ON COLUMN sessions.is_bot IS 'bot_rule is not null: kept for analysis, out of training.';
 
 CREATE TABLE IF NOT EXISTS session_events (
   session_id VARCHAR NOT NULL,
-  user_id VARCHAR NOT NULL,
+  visitor_id VARCHAR NOT NULL,
+  user_id VARCHAR,
   dt DATE NOT NULL,
   position INTEGER NOT NULL,
+  is_bot BOOLEAN NOT NULL,
   event_id VARCHAR NOT NULL,
   event_ts TIMESTAMP NOT NULL,
   landed DATE NOT NULL,
@@ -52,9 +60,11 @@ CREATE TABLE IF NOT EXISTS session_events (
 );
 COMMENT ON TABLE session_events IS 'One event in its session; what sequences are built from.';
 COMMENT ON COLUMN session_events.session_id IS 'The event_id of the session''s first event.';
-COMMENT ON COLUMN session_events.user_id IS 'Pseudonym of the person: the login, else the device.';
+COMMENT ON COLUMN session_events.visitor_id IS 'Pseudonym of the device, else of the login: whose stream the session is cut from.';
+COMMENT ON COLUMN session_events.user_id IS 'Pseudonym of the session''s one login, also for its events before it; null without one.';
 COMMENT ON COLUMN session_events.dt IS 'The shop''s day on which the session starts; its later events stay with it.';
 COMMENT ON COLUMN session_events.position IS '1 for the session''s first event. (events)';
+COMMENT ON COLUMN session_events.is_bot IS 'The session is a bot''s.';
 COMMENT ON COLUMN session_events.event_id IS 'Unique name of the event, from the log or derived from its content.';
 COMMENT ON COLUMN session_events.event_ts IS 'When it happened. (UTC, microseconds)';
 COMMENT ON COLUMN session_events.landed IS 'The raw drop that brought the event; later than dt for late events.';
@@ -69,6 +79,46 @@ COMMENT ON COLUMN session_events.order_id IS 'The shop''s order id.';
 COMMENT ON COLUMN session_events.campaign IS 'Campaign or coupon that the event is attributed to.';
 COMMENT ON COLUMN session_events.surface IS 'Where in the shop: home, search, item, cart, e-mail.';
 COMMENT ON COLUMN session_events.bot_rule IS 'Name of the rule that calls the actor a bot; null for people.';
+
+CREATE TABLE IF NOT EXISTS session_renames (
+  old_session_id VARCHAR NOT NULL,
+  session_id VARCHAR NOT NULL,
+  visitor_id VARCHAR NOT NULL,
+  dt DATE NOT NULL
+);
+COMMENT ON TABLE session_renames IS 'A session that later data gave an earlier first event, and so another name; both are kept here.';
+COMMENT ON COLUMN session_renames.old_session_id IS 'The name that was published before.';
+COMMENT ON COLUMN session_renames.session_id IS 'The session that holds its events now.';
+COMMENT ON COLUMN session_renames.visitor_id IS 'Pseudonym of the device, else of the login: whose stream the session is cut from.';
+COMMENT ON COLUMN session_renames.dt IS 'The night''s day that found out.';
+
+CREATE TABLE IF NOT EXISTS identity_links (
+  device_id VARCHAR NOT NULL,
+  user_id VARCHAR NOT NULL,
+  dt DATE NOT NULL
+);
+COMMENT ON TABLE identity_links IS 'A login seen on a device for the first time: what identity is derived from.';
+COMMENT ON COLUMN identity_links.device_id IS 'Pseudonym of the device.';
+COMMENT ON COLUMN identity_links.user_id IS 'Pseudonym of the login.';
+COMMENT ON COLUMN identity_links.dt IS 'The day on which the first session with both starts.';
+
+CREATE TABLE IF NOT EXISTS identity (
+  member_id VARCHAR NOT NULL,
+  id_kind VARCHAR NOT NULL,
+  person_id VARCHAR NOT NULL,
+  dt DATE NOT NULL,
+  component_id VARCHAR NOT NULL,
+  num_members INTEGER NOT NULL,
+  apart_rule VARCHAR
+);
+COMMENT ON TABLE identity IS 'One member (a device or a login) whose person changed on a day.';
+COMMENT ON COLUMN identity.member_id IS 'Pseudonym of the device or the login.';
+COMMENT ON COLUMN identity.id_kind IS 'One of the IdKind values.';
+COMMENT ON COLUMN identity.person_id IS 'Pseudonym of the person: the smallest login of those stitched together, else the member''s own.';
+COMMENT ON COLUMN identity.dt IS 'The shop''s day as of whose end this holds.';
+COMMENT ON COLUMN identity.component_id IS 'Smallest login of all that links connect; the person, unless a rule broke it up.';
+COMMENT ON COLUMN identity.num_members IS 'Devices and logins of the component on that day. (members)';
+COMMENT ON COLUMN identity.apart_rule IS 'One of the ApartRule values; null where links alone decided.';
 
 CREATE TABLE IF NOT EXISTS items (
   item_id VARCHAR NOT NULL,
