@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 #: Columns whose values never enter a result, a log line or a page.
 MASKED = frozenset(
-    {"user_id", "device_id", "event_id", "session_id", "query", "raw", "attributes", "row_key", "order_id"}
+    {"user_id", "device_id", "visitor_id", "member_id", "person_id", "component_id"}
+    | {"event_id", "session_id", "query", "raw", "attributes", "row_key", "order_id"}
 )
 
 # SUMMARY with no samples: counts come from one shared aggregation, and no value can leak. (More
@@ -114,8 +115,8 @@ def check(
     """Judge the partition's rows of `frame` and its row of `facts` by `suite`.
 
     One aggregation reads `frame`, whatever the number of expectations; persist it if its lineage is
-    long. A wrong schema ends the check at once, as does a day without rows: nothing else could be
-    computed.
+    long. A wrong schema ends the check at once, as does a day without rows (which few suites allow):
+    nothing else could be computed.
 
     Args:
         docs: the shop's folder of pages; None leaves them as they are.
