@@ -87,6 +87,11 @@ with DAG(
     sessionize = spark_job(
         "sessionize", table="events", doc_md=doc("sessionize", "Rebuild the sessions that the day's events touch.")
     )
+    identity = spark_job(
+        "identity",
+        table="identity",
+        doc_md=doc("identity", "Stitch devices and logins to persons, from the first day that changed on."),
+    )
     sequences = spark_job(
         "sequences",
         table="sequences",
@@ -123,6 +128,6 @@ with DAG(
         doc_md=doc("verdict", "Red when anything failed, a training included, although the night was published."),
     )
 
-    land >> clean >> sessionize >> sequences >> train >> evaluate >> champion
+    land >> clean >> sessionize >> identity >> sequences >> train >> evaluate >> champion
     [sequences, champion] >> score >> publish >> report
     [evaluate, publish, report] >> verdict

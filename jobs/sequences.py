@@ -1,8 +1,9 @@
 """Sessions to what models read.
 
-Reads `session_events` and `events` of the history window. Writes, visible in one step after the gate:
-`items` and `sequences` as of the end of the night's day (for scoring) and as of `holdout_days` before
-it (for training), the `vocabulary` of the training window, and the `holdout` that follows it.
+Reads `session_events` and `events` of the history window, and `identity`. Writes, visible in one step after
+the gate: `items` and `sequences` as of the end of the night's day (for scoring) and as of `holdout_days` before
+it (for training), the `vocabulary` of the training window, and the `holdout` that follows it. Who is one
+person is asked as of the same instant: what a later login reveals is no part of the past, nor of its holdout.
 Safe to run twice.
 """
 
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F
 
 from _gate import facts_by_day, gate, trailing_facts
-from nightjar.contracts import EVENTS, HOLDOUT, ITEMS, SEQUENCES, SESSION_EVENTS, VOCABULARY, Table
+from nightjar.contracts import EVENTS, HOLDOUT, IDENTITY, ITEMS, SEQUENCES, SESSION_EVENTS, VOCABULARY, Table
 from nightjar.prep import sequences as prep
+from nightjar.prep.identity import as_of, of_persons
 from nightjar.prep.items import items_from
 from nightjar.quality.facts import sequences_facts
 from nightjar.quality.suites import sequences_suite
@@ -29,11 +31,13 @@ if TYPE_CHECKING:
 
 def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     lake, at, conf = Lake(job.home.lake), args.sequences, job.conf.sequences
-    lake.entry(at.of(SESSION_EVENTS))  # the night's own sessions must exist
+    for table in (SESSION_EVENTS, IDENTITY):
+        lake.entry(at.of(table))  # the night's own must exist
     trained = at.day - timedelta(days=conf.holdout_days)
     days = [trained + timedelta(days=shift) for shift in range(1 - conf.history_days, conf.holdout_days + 1)]
     visits = prep.people(read(job, lake, SESSION_EVENTS, days)).withColumn("event_dt", shop_day(job)).persist()
     log = read(job, lake, EVENTS, days).persist()
+    identity = read(job, lake, IDENTITY, lake.days(job.shop, IDENTITY.name)).persist()
 
     items, histories = {}, {}
     for day in (trained, at.day):
@@ -42,7 +46,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         known = log.where(F.col("dt") > since)
         items[day] = stage(job, lake, items_from(known, day, recent_days=job.conf.score.popular_days), ITEMS, day)
         rows = prep.sequences_from(
-            visits.where(F.col("event_dt") > since),
+            of_persons(visits.where(F.col("event_dt") > since), as_of(identity, day)),
             items[day].frame(job.spark()),
             as_of=day,
             kinds=conf.kinds,
@@ -52,7 +56,8 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     past = histories[trained].frame(job.spark())
     words = prep.vocabulary_from(past, as_of=trained, min_events=conf.min_item_events)
     vocabulary = stage(job, lake, words, VOCABULARY, trained)
-    later = prep.holdout_from(visits, as_of=trained, days=conf.holdout_days, kinds=conf.kinds)
+    then = of_persons(visits, as_of(identity, trained))
+    later = prep.holdout_from(then, as_of=trained, days=conf.holdout_days, kinds=conf.kinds)
     holdout = stage(job, lake, later, HOLDOUT, trained)
 
     facts = {}

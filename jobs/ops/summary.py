@@ -19,6 +19,7 @@ STEPS = {
     "land": "simulate",
     "clean": "clean",
     "sessionize": "sessionize",
+    "identity": "identity",
     "sequences": "sequences",
     "train": "train",
     "evaluate": "evaluate",

@@ -117,6 +117,9 @@ class Gate(Section):
     key_rows: Count  # of a day with more rows a part of about this many is searched for keys that occur twice
     max_events_per_session: Count
     max_capped_share: Share  # of sessions that a cap cut
+    max_shared_device_share: Share  # of the devices that logins were seen on
+    max_broken_components: Annotated[int, Field(ge=0)]  # components too large to be one person
+    max_members_per_person: Count  # more devices and logins than this: some login is a default, not a person
     max_fallback_share: Share
     min_overlap_yesterday: Share  # of recommended (user, item) pairs, on average per user
     max_overlap_yesterday: Share
@@ -128,6 +131,13 @@ class Sessions(Section):
     max_hours: Count  # a longer visit is cut, the rest is a new session
     max_events: Count
     frozen_after_days: Annotated[int, Field(ge=0)]  # a day's sessions change no more that many days later; 0: never
+
+
+class Identity(Section):
+    """Which devices and logins are one person."""
+
+    max_logins_per_device: Count  # a device seen with more is shared and links nobody; with 1 logins never merge
+    max_component_members: Count  # several logins with more devices and logins between them stay apart
 
 
 class Lake(Section):
@@ -231,6 +241,7 @@ class Conf(Section):
     clean: Clean
     gate: Gate
     sessions: Sessions
+    identity: Identity
     lake: Lake
     sequences: Sequences
     features: Features

@@ -25,7 +25,7 @@ import _tasks
 
 CHECKOUT, SCRATCH = _tasks.CHECKOUT, _tasks.HOME.parent
 JOINS = {"champion", "verdict"}
-SPARK = {"clean", "sessionize", "sequences", "score"}
+SPARK = {"clean", "sessionize", "identity", "sequences", "score"}
 
 
 def context(dag: Any, run_id: str = "scheduled__2001-01-16T02:00:00+00:00", **params: Any) -> dict[str, Any]:
@@ -68,7 +68,8 @@ def test_structure(dag: Any) -> None:
     assert {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks} == {
         "land": ["clean"],
         "clean": ["sessionize"],
-        "sessionize": ["sequences"],
+        "sessionize": ["identity"],
+        "identity": ["sequences"],
         "sequences": ["score", "train"],
         "train": ["evaluate"],
         "evaluate": ["champion", "verdict"],

@@ -196,6 +196,7 @@ def test_a_failed_training_costs_no_night_and_ends_red(
         "land": "success",
         "clean": "success",
         "sessionize": "success",
+        "identity": "success",
         "sequences": "success",
         "train": "failed",
         "evaluate": "upstream_failed",

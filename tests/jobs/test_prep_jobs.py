@@ -1,4 +1,4 @@
-"""clean, sessionize and sequences on a small shop: nights one by one, again, late, poisoned and empty."""
+"""clean, sessionize, identity and sequences on a small shop: nights one by one, again, late, poisoned and empty."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ class Jobs:
         return Lake(self.home.lake)
 
     def run(self, name: str, day: date, *more: str) -> tuple[int, dict[str, Any]]:
-        table = "sequences" if name == "sequences" else "events"
+        table = name if name in ("identity", "sequences") else "events"
         argv = [f"{name}.py", "--source", str(self.source), f"--{table}", f"acme/{table}/dt={day}", *more]
         if name == "clean" and not {"--raw", "--replay"} & {*more}:
             argv += ["--raw", str(self.raw)]
@@ -195,7 +195,7 @@ class Jobs:
 
     def night(self, day: date, *names: str) -> dict[str, dict[str, Any]]:
         said = {}
-        for name in names or ("clean", "sessionize", "sequences"):
+        for name in names or ("clean", "sessionize", "identity", "sequences"):
             code, manifest = self.run(name, day)
             assert code == 0, manifest
             said[name] = manifest["counts"]
@@ -426,7 +426,7 @@ def process(name: str, *argv: str, home: Path) -> subprocess.CompletedProcess[st
     )
 
 
-@pytest.mark.parametrize("name", ["clean", "sessionize", "sequences"])
+@pytest.mark.parametrize("name", ["clean", "sessionize", "identity", "sequences"])
 def test_help(name: str, tmp_path: Path, golden: Callable[[str, str], None]) -> None:
     done = process(name, "--help", home=tmp_path)
     assert done.returncode == 0, done.stderr

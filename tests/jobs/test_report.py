@@ -140,7 +140,7 @@ def night(home: Home) -> Home:
     )
     decision = {"shop": "acme", "dt": DAY, "decision_id": "d1", "decided_at": NOON, "model_name": "nightjar_acme"}
     fill(home, PROMOTIONS, [DECISION | decision])
-    for job in ("clean", "sessionize", "sequences", "train", "evaluate", "score"):
+    for job in ("clean", "sessionize", "identity", "sequences", "train", "evaluate", "score"):
         path = home.result("acme", DAY, job)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(RESULTS[job]))

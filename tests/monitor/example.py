@@ -27,6 +27,7 @@ RESULTS: dict[str, dict[str, Any]] = {
         reasons={"price_unreadable": 9, "event_ts_missing": 4},
     ),
     "sessionize": result(rows_in=4150, rows_out=870, rows_rejected=0),
+    "identity": result(rows_in=2300, rows_out=640, rows_rejected=0),
     "sequences": result(rows_in=91000, rows_out=2000, rows_rejected=0),
     "train": result(rows_in=1900, rows_out=1, rows_rejected=0, trained=True, model_version="4") | {"seconds": 61.0},
     "evaluate": result(rows_in=640, rows_out=600, rows_rejected=40),

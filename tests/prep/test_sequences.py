@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from tests.prep.small_log import DAY, NOON, Row, by_person, event, frame, plain, random_events, session_rows
 
 from nightjar.contracts import HOLDOUT, SEQUENCES, SESSION_EVENTS, VOCABULARY, Kind, Platform
+from nightjar.prep.identity import of_persons
 from nightjar.prep.sequences import STRENGTH, entries, holdout_from, people, sequences_from, vocabulary_from
 
 if TYPE_CHECKING:
@@ -26,9 +27,16 @@ KINDS = (Kind.VIEW, Kind.CART, Kind.PURCHASE)
 BUCKETS = {"i0": 1, "i1": 10, "i2": 5}  # i3 and i4 have none
 
 
+def in_sessions(rows: Sequence[Row]) -> list[Row]:
+    """Rows of session_events of visitors without a device."""
+    found = session_rows(rows, GAP)
+    bots = {row["session_id"] for row in found if row["bot_rule"]}
+    return [row | {"visitor_id": row["user_id"], "is_bot": row["session_id"] in bots} for row in found]
+
+
 def visits(spark: SparkSession, rows: Sequence[Row], zone: str = "UTC") -> DataFrame:
     day = F.to_date(F.from_utc_timestamp("event_ts", zone))
-    return frame(spark, SESSION_EVENTS, session_rows(rows, GAP)).withColumn("event_dt", day)
+    return frame(spark, SESSION_EVENTS, in_sessions(rows)).withColumn("event_dt", day)
 
 
 def folded(rows: Sequence[Row], kinds: Sequence[Kind]) -> dict[str, list[Row]]:
@@ -145,13 +153,48 @@ def test_entries_by_hand(spark: SparkSession) -> None:
     ]
 
 
+def test_one_person_on_three_platforms_is_one_sequence(spark: SparkSession) -> None:
+    """Sessions on two devices interleave; the phone's begins with a search and is the first all the same."""
+    rows = [
+        event("a", 0, user_id="phone", platform="app", kind="search", item_id=None),
+        event("b", 1, user_id="laptop", item_id="x"),
+        event("c", 2, user_id="phone", platform="app", item_id="y"),
+        event("d", 3, user_id="laptop", item_id="z"),
+        event("e", 4, user_id="phone", platform="app", item_id="x"),
+        event("f", 5, user_id="laptop", item_id="x", kind="cart"),  # the same item on another device: one entry
+        event("g", 100, user_id="mini", platform="mini_program", item_id="w"),
+        event("h", 2, user_id="stranger", item_id="x"),
+    ]
+    of_visitors = [
+        row | {"user_id": {"laptop": "ann", "mini": "ann"}.get(row["visitor_id"])} for row in in_sessions(rows)
+    ]
+    events = frame(spark, SESSION_EVENTS, of_visitors).withColumn("event_dt", F.to_date("event_ts"))
+    assignment = spark.createDataFrame([("phone", "ann"), ("ann", "ann")], "member_id STRING, person_id STRING")
+    events = of_persons(events, assignment).persist()
+    assert all(row["user_id"] for row in events.collect())
+    found = sequences(spark, events)
+    assert set(found) == {"ann", "stranger"}
+    ann = found["ann"]
+    assert ann["item_ids"] == ["x", "y", "z", "x", "w"]
+    assert ann["kinds"] == [1, 1, 1, 3, 1]
+    assert ann["platforms"] == [1, 2, 1, 2, 3]
+    assert ann["session_ordinals"] == [2, 1, 2, 1, 3]
+    assert sequences(spark, events, max_events=2)["ann"]["session_ordinals"] == [1, 2]
+    events.unpersist()
+
+
+def test_windows_over_persons_and_sessions_share_one_exchange(spark: SparkSession) -> None:
+    found = entries(visits(spark, [event("a")]), KINDS)
+    assert found._jdf.queryExecution().executedPlan().toString().count("Exchange ") == 1
+
+
 def test_every_kind_that_names_items_has_a_strength() -> None:
     assert set(STRENGTH) == set(Kind) - {Kind.SEARCH, Kind.COUPON}
 
 
 def test_a_session_with_a_bot_in_it_leaves_whole(spark: SparkSession) -> None:
     rows = [event("a", 0), event("b", 1, bot_rule="rate"), event("c", 2), event("d", 60), event("e", 0, user_id="u2")]
-    found = people(frame(spark, SESSION_EVENTS, session_rows(rows, GAP)))
+    found = people(frame(spark, SESSION_EVENTS, in_sessions(rows)))
     assert found.columns == list(SESSION_EVENTS.names)
     assert sorted(row["event_id"] for row in found.collect()) == ["d", "e"]
 

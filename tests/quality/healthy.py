@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nightjar.contracts import (
     EVENTS,
+    IDENTITY,
     LABELS,
     RECOMMENDATIONS,
     SEQUENCES,
@@ -77,6 +78,20 @@ def session_event(number: int, position: int, **changes: Any) -> Row:
     return row | names | {"position": position, "is_bot": False} | changes
 
 
+def member(number: int, **changes: Any) -> Row:
+    """A device of its own login; device `number` is of person `number`."""
+    row = {
+        "member_id": f"devicenumber{number:04}",
+        "id_kind": "device",
+        "person_id": f"personnumber{number:04}",
+        "dt": DAY,
+        "component_id": f"personnumber{number:04}",
+        "num_members": 2,
+        "apart_rule": None,
+    }
+    return row | changes
+
+
 def sequence(number: int, **changes: Any) -> Row:
     row = {
         "user_id": f"personnumber{number:04}",
@@ -143,6 +158,10 @@ ROWS: dict[str, list[Row]] = {
     EVENTS.name: [event(number) for number in range(20)],
     SESSIONS.name: [session(number) for number in range(5)],
     SESSION_EVENTS.name: [session_event(number, number + 1) for number in range(3)],
+    IDENTITY.name: [
+        *(member(number) for number in range(3)),
+        *(member(number, member_id=f"personnumber{number:04}", id_kind="user") for number in range(3)),
+    ],
     SEQUENCES.name: [*(sequence(number) for number in range(3)), sequence(3, **_NO_HISTORY)],
     USER_FEATURES.name: [user_features(number) for number in range(4)],
     LABELS.name: [
@@ -211,12 +230,21 @@ _VIOLATIONS: dict[str, dict[str, float]] = {
         "positions_off": 1,
         "volume_ratio": 5.5,
     },
+    IDENTITY.name: {
+        "num_duplicate_keys": 1,
+        "merged_shared_devices": 1,
+        "strange_persons": 1,
+        "shared_device_share": 0.21,
+        "broken_components": 1,
+        "largest_person": 1001,
+    },
     SEQUENCES.name: {
         "num_duplicate_keys": 1,
         "unequal_lengths": 1,
         "overlong_rows": 1,
         "short_counts": 1,
         "unsorted_rows": 1,
+        "rows_with_ordinal_gaps": 1,
         "rows_after_instant": 1,
         "rows_with_nulls": 1,
         "rows_with_unknown_codes": 1,

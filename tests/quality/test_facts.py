@@ -10,6 +10,7 @@ from healthy import (
     ROWS,
     event,
     label,
+    member,
     recommendation,
     sequence,
     session,
@@ -18,10 +19,20 @@ from healthy import (
     user_features,
 )
 
-from nightjar.contracts import EVENTS, LABELS, RECOMMENDATIONS, SEQUENCES, SESSION_EVENTS, SESSIONS, USER_FEATURES
+from nightjar.contracts import (
+    EVENTS,
+    IDENTITY,
+    LABELS,
+    RECOMMENDATIONS,
+    SEQUENCES,
+    SESSION_EVENTS,
+    SESSIONS,
+    USER_FEATURES,
+)
 from nightjar.quality.facts import (
     LABEL_RATES,
     events_facts,
+    identity_facts,
     labels_facts,
     recommendations_facts,
     sequences_facts,
@@ -299,6 +310,54 @@ def test_session_events_of_a_day_without_sessions(spark):
     assert facts["positions_off"] == 2
 
 
+def test_identity_counts_what_there_is_and_not_what_changed(spark):
+    """Device 1 of person 1 gets a second login and is shared; persons 4 and 5 drown in a crowd."""
+    before = [member(1, dt=DAY - timedelta(days=9)), member(2, dt=DAY - timedelta(days=9))]
+    alone = {"person_id": "devicenumber0001", "component_id": "devicenumber0001", "num_members": 1}
+    crowd = {"component_id": "personnumber0004", "num_members": 60, "apart_rule": "large"}
+    rows = [
+        member(1, **alone, apart_rule="shared"),
+        member(1, member_id="personnumber0009", id_kind="user", person_id="personnumber0009", num_members=1)
+        | {"component_id": "personnumber0009"},
+        *(member(n, member_id=f"personnumber000{n}", id_kind="user", **crowd) for n in (4, 5)),
+        member(4, **crowd),
+        # no rule, yet not of its component; shared, yet somebody's; and twice
+        member(6, component_id="devicenumber0006", num_members=3),
+        member(7, apart_rule="shared"),
+        member(7, apart_rule="shared"),
+    ]
+    totals = {"linked_devices": 2, "linked_logins": 2, "persons": 2, "attached_devices": 2, "shared_devices": 0}
+    days = [DAY - timedelta(days=1), DAY, DAY + timedelta(days=1)]
+    rows.append(member(2, person_id="personnumber0009", component_id="personnumber0009", dt=days[2]))
+    frame, known = (table_frame(spark, IDENTITY, table) for table in (rows, before))
+    seen = identity_facts(frame, known, totals, days=days, gate=GATE)
+    found = {date.fromisoformat(str(facts["dt"])): facts for facts in seen}
+    assert sorted(found) == days
+    names = ("num_rows", "linked_devices", "linked_logins", "persons", "attached_devices", "shared_devices")
+    assert some(found[days[0]], *names) == {"num_rows": 0, **totals}
+    assert some(found[DAY], *names) == {
+        "num_rows": 8,
+        "linked_devices": 5,
+        "linked_logins": 5,
+        "persons": 5,
+        "attached_devices": 4,
+        "shared_devices": 2,
+    }
+    assert some(found[DAY], "broken_components", "shared_device_share", "largest_person", "largest_component") == {
+        "broken_components": 1,
+        "shared_device_share": 0.4,
+        "largest_person": 3,
+        "largest_component": 60,
+    }
+    assert some(found[DAY], "num_duplicate_keys", "merged_shared_devices", "strange_persons") == {
+        "num_duplicate_keys": 1,
+        "merged_shared_devices": 2,
+        "strange_persons": 1,
+    }
+    assert some(found[days[2]], *names) == some(found[DAY], *names) | {"num_rows": 1}
+    assert found[days[2]]["broken_components"] == 1
+
+
 def test_sequences(spark):
     rows = [
         *ROWS["sequences"],  # lengths 3, 3, 3, 0
@@ -310,6 +369,7 @@ def test_sequences(spark):
         sequence(14, kinds=[1, 3, 12]),
         sequence(15, session_ordinals=[1, 2, 1]),
         sequence(16, num_events=2),
+        sequence(17, session_ordinals=[1, 3, 3]),
     ]
     instant = datetime(2001, 1, 16, tzinfo=UTC)
     frame = table_frame(spark, SEQUENCES, rows)
@@ -317,20 +377,21 @@ def test_sequences(spark):
     assert of_the_contract(facts) == {}
     assert {name: value for name, value in facts.items() if "_rows_" not in name or name.startswith("rows_")} == {
         "dt": "2001-01-15",
-        "num_rows": 12,
+        "num_rows": 13,
         "num_duplicate_keys": 1,
         "unequal_lengths": 1,
         "overlong_rows": 0,
         "short_counts": 1,
-        "unsorted_rows": 2,
+        "unsorted_rows": 1,
+        "rows_with_ordinal_gaps": 1,
         "rows_after_instant": 1,
         "rows_with_nulls": 1,
         "rows_with_unknown_codes": 1,
-        "empty_share": pytest.approx(1 / 12),
-        "mean_length": pytest.approx(33 / 12),
+        "empty_share": pytest.approx(1 / 13),
+        "mean_length": pytest.approx(36 / 13),
         "volume_ratio": None,
     }
-    assert only(sequences_facts(frame, [], gate=GATE, max_events=2, instant=instant))["overlong_rows"] == 11
+    assert only(sequences_facts(frame, [], gate=GATE, max_events=2, instant=instant))["overlong_rows"] == 12
 
 
 def test_user_features(spark):

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from healthy import DAY, ROWS, VIOLATIONS, day_facts, event, table_frame
 
-from nightjar.contracts import DATA_QUALITY, EVENTS, TABLES, GateFailed
+from nightjar.contracts import DATA_QUALITY, EVENTS, IDENTITY, TABLES, GateFailed
 from nightjar.quality.facts import NULLABLE_EVENT_COLUMNS, events_facts
 from nightjar.quality.gate import check
 from nightjar.quality.suites import SUITES
@@ -74,6 +74,12 @@ def test_an_extra_column_fails_and_ends_the_check(spark):
 def test_a_day_without_rows_stops(spark):
     report = judged("events", table_frame(spark, EVENTS, []), day_facts({"num_rows": 1}, DAY + timedelta(1)))
     assert report.failures == ["num_rows: observed 0, expected at least 1"]
+
+
+def test_a_day_on_which_nobody_changed_passes(spark):
+    report = judged("identity", table_frame(spark, IDENTITY, []), [{"dt": DAY.isoformat(), "num_rows": 0}])
+    assert failed(report) == set()
+    assert {verdict.rule.on for verdict in report.verdicts} == {"schema"}
 
 
 def test_warnings_do_not_stop(spark):

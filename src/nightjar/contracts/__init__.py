@@ -3,6 +3,7 @@
 from nightjar.contracts.errors import BAD_DATA, DONE, ENVIRONMENT, BadInput, GateFailed
 from nightjar.contracts.events import EVENTS, ITEM_KINDS, QUARANTINE, Kind, Platform
 from nightjar.contracts.features import LABELS, USER_FEATURES
+from nightjar.contracts.identity import IDENTITY, IDENTITY_LINKS, ApartRule, IdKind
 from nightjar.contracts.published import DATA_QUALITY, PROMOTIONS, PUBLISH_LOG, RECOMMENDATIONS, USERS
 from nightjar.contracts.rules import BOT_RULES, ROW_RULES
 from nightjar.contracts.sequences import HOLDOUT, ITEMS, SEQUENCES, VOCABULARY
@@ -17,6 +18,8 @@ TABLES: dict[str, Table] = {
         SESSIONS,
         SESSION_EVENTS,
         SESSION_RENAMES,
+        IDENTITY_LINKS,
+        IDENTITY,
         ITEMS,
         VOCABULARY,
         SEQUENCES,
@@ -39,6 +42,8 @@ __all__ = [
     "ENVIRONMENT",
     "EVENTS",
     "HOLDOUT",
+    "IDENTITY",
+    "IDENTITY_LINKS",
     "ITEMS",
     "ITEM_KINDS",
     "LABELS",
@@ -55,9 +60,11 @@ __all__ = [
     "USERS",
     "USER_FEATURES",
     "VOCABULARY",
+    "ApartRule",
     "BadInput",
     "Column",
     "GateFailed",
+    "IdKind",
     "Kind",
     "Partition",
     "Platform",

@@ -65,7 +65,12 @@ SEQUENCES = Table(
         _AS_OF,
         *_HISTORY,
         Column("platforms", "array<int>", "Platform code of each.", nullable=False),
-        Column("session_ordinals", "array<int>", "1 for the oldest session in the row, counting up.", nullable=False),
+        Column(
+            "session_ordinals",
+            "array<int>",
+            "1 for the session in the row that started first, counting up.",
+            nullable=False,
+        ),
         Column(
             "price_buckets", "array<int>", "The item's price bucket as of the same instant; 0 unknown.", nullable=False
         ),
@@ -76,6 +81,7 @@ SEQUENCES = Table(
     caveats=(
         "Arrays may be empty: people who only searched are eligible for the fallback.",
         "Consecutive events on one item are one entry with the strongest kind.",
+        "A person's sessions on two devices may interleave: ordinals then go back and forth.",
     ),
 )
 

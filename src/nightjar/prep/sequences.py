@@ -25,27 +25,34 @@ STRENGTH = (
 
 
 def people(session_events: DataFrame) -> DataFrame:
-    """Events of sessions without a bot in them."""
-    is_bot = F.max(F.col("bot_rule").isNotNull()).over(Window.partitionBy("session_id"))
-    return session_events.withColumn("_is_bot", is_bot).where(~F.col("_is_bot")).drop("_is_bot")
+    """Events of sessions that are no bot's."""
+    return session_events.where(~F.col("is_bot"))
 
 
 def entries(events: DataFrame, kinds: Sequence[Kind]) -> DataFrame:
-    """Item events in order, runs on one item folded into one entry.
+    """Each person's item events in order, on all devices and platforms, runs on one item folded into one entry.
 
     An entry is a visit to an item: view, cart and purchase in a row are one entry of kind purchase,
-    dated by its first event. Returns user_id, item_id, kind, event_ts, event_id, platform, session_id.
+    dated by its first event. Returns user_id, item_id, kind, event_ts, event_id, platform, session_id and
+    session_start, the first of the session's events here.
+
+    Args:
+        events: session events whose user_id is the person.
     """
     by_user = Window.partitionBy("user_id").orderBy("event_ts", "event_id")
     so_far = by_user.rowsBetween(Window.unboundedPreceding, Window.currentRow)
-    chosen = events.where(F.col("item_id").isNotNull() & F.col("kind").isin(*[kind.value for kind in kinds]))
+    is_chosen = F.col("item_id").isNotNull() & F.col("kind").isin(*[kind.value for kind in kinds])
+    # One exchange for all windows: a session's events are its person's.
+    by_person = events.where(is_chosen | (F.col("position") == 1)).repartition("user_id")
+    session_start = F.min("event_ts").over(Window.partitionBy("user_id", "session_id"))
+    chosen = by_person.withColumn("session_start", session_start).where(is_chosen)
     begins = F.coalesce(F.lag("item_id").over(by_user) != F.col("item_id"), F.lit(True))
     numbered = chosen.withColumn("_run", F.count(F.when(begins, 1)).over(so_far))
     first = F.struct("event_ts", "event_id")
     folded = numbered.groupBy("user_id", "_run", "item_id").agg(
         F.max_by("kind", _rank_of("kind", [kind.value for kind in STRENGTH])).alias("kind"),
         F.min("event_ts").alias("event_ts"),
-        *[F.min_by(name, first).alias(name) for name in ("event_id", "platform", "session_id")],
+        *[F.min_by(name, first).alias(name) for name in ("event_id", "platform", "session_id", "session_start")],
     )
     return folded.drop("_run")
 
@@ -56,8 +63,8 @@ def sequences_from(
     """One row per person with any event up to the end of `as_of`: the latest `max_events` entries.
 
     Args:
-        events: session events of people, in the window; later days are ignored here, so that the
-            instant is kept in one place.
+        events: session events of persons (see `identity.of_persons`), in the window; later days are
+            ignored here, so that the instant is kept in one place.
         items: the items table as of the same day, for price buckets.
     """
     past = events.where(F.col("event_dt") <= F.lit(as_of))
@@ -68,7 +75,7 @@ def sequences_from(
         "item_id",
         _rank_of("kind", [kind.value for kind in Kind]).alias("kind"),
         _rank_of("platform", [platform.value for platform in Platform]).alias("platform"),
-        "session_id",
+        F.struct("session_start", "session_id").alias("session"),
         F.coalesce("price_bucket", F.lit(0)).alias("price_bucket"),
     )
     grouped = visits.groupBy("user_id").agg(F.sort_array(F.collect_list(entry)).alias("all"))
@@ -76,30 +83,28 @@ def sequences_from(
         "user_id",
         F.size("all").alias("num_events"),
         F.slice("all", F.greatest(F.lit(1), F.size("all") - max_events + 1), max_events).alias("latest"),
-    )
+    ).withColumn("sessions", F.array_sort(F.array_distinct("latest.session")))
     rows = past.select("user_id").distinct().join(latest, "user_id", "left")
     arrays = rows.select(
         "user_id",
         F.coalesce("num_events", F.lit(0)).alias("num_events"),
         F.coalesce("latest", F.array().cast(latest.schema["latest"].dataType)).alias("latest"),
+        "sessions",
     )
     return arrays.select("user_id", "num_events", F.lit(as_of).alias("dt"), *_arrays()).select(*SEQUENCES.names)
 
 
 def _arrays() -> list[Column]:
+    # Sessions on two devices may interleave: they are numbered by their starts, not as entries meet them.
+    ordinals = F.transform("latest.session", lambda session: F.array_position("sessions", session).cast("int"))
     return [
         F.col("latest.item_id").alias("item_ids"),
         F.col("latest.kind").alias("kinds"),
         F.transform("latest", lambda entry: F.unix_timestamp(entry["at"])).alias("event_ts"),
         F.col("latest.platform").alias("platforms"),
-        F.transform("latest.session_id", lambda name: _ordinal(name)).alias("session_ordinals"),
+        ordinals.alias("session_ordinals"),
         F.col("latest.price_bucket").alias("price_buckets"),
     ]
-
-
-def _ordinal(session_id: Column) -> Column:
-    # Sessions do not interleave, so the position among the distinct names is the session's number.
-    return F.array_position(F.array_distinct(F.col("latest.session_id")), session_id).cast("int")
 
 
 def holdout_from(events: DataFrame, *, as_of: date, days: int, kinds: Sequence[Kind]) -> DataFrame:

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from nightjar.contracts import (
     BOT_RULES,
     EVENTS,
+    IDENTITY,
     ITEM_KINDS,
     LABELS,
     RECOMMENDATIONS,
@@ -26,6 +27,8 @@ from nightjar.contracts import (
     SESSION_EVENTS,
     SESSIONS,
     USER_FEATURES,
+    ApartRule,
+    IdKind,
     Kind,
     Platform,
     Table,
@@ -158,6 +161,32 @@ def session_events_facts(
         return facts | whole | _volume(facts, earlier)
 
     return _compared(days, trailing, gate, compare)
+
+
+def identity_facts(
+    frame: DataFrame, before: DataFrame, totals: Facts, *, days: Iterable[date], gate: Gate
+) -> list[Facts]:
+    """Facts of identity, with totals as of each day: persons, the devices attached to them, shared devices and more.
+
+    Args:
+        frame: the rows of `days`.
+        before: the latest earlier row of every member of `frame` that has one.
+        totals: facts of the day before the first of `days`; empty when there is none.
+        days: each gets a row of facts, also when nobody changed on it.
+    """
+    measured = {str(facts["dt"]): facts for facts in _measured(frame, IDENTITY, _identity_measures(), gate)}
+    deltas = {row["dt"].isoformat(): row.asDict() for row in _identity_deltas(frame, before).collect()}
+    nobody: Facts = dict.fromkeys((*_contract_measures(IDENTITY), "null_rows_dt"), 0)
+    nobody |= {"num_rows": 0, "num_duplicate_keys": 0, "largest_person": 0, "largest_component": 0}
+    nobody |= {"merged_shared_devices": 0, "strange_persons": 0}
+    running = {name: int(totals.get(name) or 0) for name in _identity_totals()}
+    found = []
+    for day in sorted(day.isoformat() for day in days):
+        delta = deltas.get(day, {})
+        running = {name: total + int(delta.get(name) or 0) for name, total in running.items()}
+        share = running["shared_devices"] / max(running["linked_devices"], 1)
+        found.append({"dt": day} | measured.get(day, nobody) | running | {"shared_device_share": share})
+    return found
 
 
 def sequences_facts(
@@ -401,6 +430,48 @@ def _session_event_measures() -> dict[str, Column]:
     }
 
 
+def _identity_measures() -> dict[str, Column]:
+    from pyspark.sql import functions as F
+
+    rule = F.col("apart_rule")
+    return {
+        "largest_person": F.coalesce(F.max(F.when(rule.isNull(), F.col("num_members"))), F.lit(0)),
+        "largest_component": F.max("num_members"),
+        "merged_shared_devices": F.count_if((rule == ApartRule.SHARED) & (F.col("person_id") != F.col("member_id"))),
+        "strange_persons": F.count_if(rule.isNull() & (F.col("person_id") != F.col("component_id"))),
+    }
+
+
+def _identity_totals() -> dict[str, Column]:
+    """What a member counts as; whatever there is one of has one member that stands for it."""
+    from pyspark.sql import functions as F
+
+    rule, is_own = F.col("apart_rule"), F.col("person_id") == F.col("member_id")
+    is_device = F.col("id_kind") == IdKind.DEVICE
+    return {
+        "linked_devices": is_device,
+        "linked_logins": ~is_device,
+        "persons": is_own & ~is_device,
+        "attached_devices": is_device & ~is_own,
+        "shared_devices": rule.eqNullSafe(ApartRule.SHARED.value),
+        "broken_components": rule.eqNullSafe(ApartRule.LARGE.value) & (F.col("member_id") == F.col("component_id")),
+    }
+
+
+def _identity_deltas(frame: DataFrame, before: DataFrame) -> DataFrame:
+    """By how much each day's rows move the totals."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    totals = {name: counts.cast("int") for name, counts in _identity_totals().items()}
+    rows = frame.withColumn("is_new", F.lit(True)).unionByName(before.withColumn("is_new", F.lit(False)))
+    counted = rows.select("dt", "member_id", "is_new", *(counts.alias(name) for name, counts in totals.items()))
+    in_order = Window.partitionBy("member_id").orderBy("dt")
+    moved = [(F.col(name) - F.lag(name, 1, 0).over(in_order)).alias(name) for name in totals]
+    moves = counted.select("dt", "is_new", *moved).where("is_new")
+    return moves.groupBy("dt").agg(*(F.sum(name).alias(name) for name in totals))
+
+
 _ARRAYS = ("item_ids", "kinds", "event_ts", "platforms", "session_ordinals", "price_buckets")
 
 
@@ -418,14 +489,14 @@ def _sequence_measures(max_events: int, instant: datetime) -> dict[str, Column]:
         | _any_outside("price_buckets", 0, 10)
         | _any_outside("session_ordinals", 1, max_events)
     )
-    unsorted = (F.sort_array("event_ts") != F.col("event_ts")) | (
-        F.sort_array("session_ordinals") != F.col("session_ordinals")
-    )
+    # Sessions on two devices may interleave, so ordinals need not rise; but none is left out.
+    num_sessions = F.size(F.array_distinct("session_ordinals"))
     return {
         "unequal_lengths": F.count_if(unequal),
         "overlong_rows": F.count_if(length > max_events),
         "short_counts": F.count_if(F.col("num_events") < length),
-        "unsorted_rows": F.count_if(unsorted),
+        "unsorted_rows": F.count_if(F.sort_array("event_ts") != F.col("event_ts")),
+        "rows_with_ordinal_gaps": F.count_if(F.coalesce(F.array_max("session_ordinals"), F.lit(0)) != num_sessions),
         "rows_after_instant": F.count_if(F.array_max("event_ts") >= int(instant.timestamp())),
         "rows_with_nulls": F.count_if(with_nulls),
         "rows_with_unknown_codes": F.count_if(unknown_codes),

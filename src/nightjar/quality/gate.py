@@ -116,7 +116,8 @@ def check(
 ) -> Report:
     """Judge the columns of `frame` and the partition's row of `facts` by `suite`.
 
-    A wrong schema ends the check at once, as does a day without rows: nothing else could be computed.
+    A wrong schema ends the check at once, as does a day without rows (which few suites allow): nothing
+    else could be computed.
 
     Args:
         frame: the table; no row of it is read.

@@ -15,12 +15,15 @@ from typing import Any, Literal
 from nightjar.contracts import (
     BOT_RULES,
     EVENTS,
+    IDENTITY,
     LABELS,
     RECOMMENDATIONS,
     SEQUENCES,
     SESSION_EVENTS,
     SESSIONS,
     USER_FEATURES,
+    ApartRule,
+    IdKind,
     Kind,
     Platform,
     Table,
@@ -48,6 +51,8 @@ LISTED_VALUES: dict[str, tuple[str, ...]] = {
     "platform": tuple(Platform),
     "bot_rule": tuple(rule.name for rule in BOT_RULES),
     "last_platform": tuple(Platform),
+    "id_kind": tuple(IdKind),
+    "apart_rule": tuple(ApartRule),
     "strategy": ("model", "popular"),
     "reason_code": ("because_viewed", "because_carted", "because_bought", "popular_now"),
 }
@@ -176,6 +181,19 @@ def session_events_suite(conf: Conf) -> Suite:
     )
 
 
+def identity_suite(conf: Conf) -> Suite:
+    gate = conf.gate
+    return _suite(
+        IDENTITY,
+        _exactly_none("merged_shared_devices", "A device of several logins is nobody's."),
+        _exactly_none("strange_persons", "Whom no rule keeps apart is one person with its component."),
+        _at_most("shared_device_share", gate.max_shared_device_share, "Devices change hands more than usual.", "warn"),
+        _at_most("broken_components", gate.max_broken_components, "Logins were joined into crowds.", "warn"),
+        _at_most("largest_person", gate.max_members_per_person, "A login that everybody has is no person.", "warn"),
+        may_be_empty=True,
+    )
+
+
 def sequences_suite(conf: Conf) -> Suite:
     return _suite(
         SEQUENCES,
@@ -183,6 +201,7 @@ def sequences_suite(conf: Conf) -> Suite:
         _exactly_none("overlong_rows", "Histories are cut to the latest events."),
         _exactly_none("short_counts", "num_events counts before the cut."),
         _exactly_none("unsorted_rows", "Oldest first: models read order as time."),
+        _exactly_none("rows_with_ordinal_gaps", "Sessions of a row count 1, 2, 3."),
         _exactly_none("rows_after_instant", "Nothing later than the instant: models would see their own future."),
         _exactly_none("rows_with_nulls", "Arrow readers expect plain numbers."),
         _exactly_none("rows_with_unknown_codes", "An index outside its table crashes or, worse, trains."),
@@ -267,6 +286,7 @@ SUITES: dict[str, Callable[[Conf], Suite]] = {
     EVENTS.name: events_suite,
     SESSIONS.name: sessions_suite,
     SESSION_EVENTS.name: session_events_suite,
+    IDENTITY.name: identity_suite,
     SEQUENCES.name: sequences_suite,
     USER_FEATURES.name: user_features_suite,
     LABELS.name: labels_suite,
@@ -274,8 +294,9 @@ SUITES: dict[str, Callable[[Conf], Suite]] = {
 }
 
 
-def _suite(table: Table, *rules: Rule) -> Suite:
-    return Suite(table.name, (*_contract_rules(table), *rules))
+def _suite(table: Table, *rules: Rule, may_be_empty: bool = False) -> Suite:
+    base = [rule for rule in _contract_rules(table) if not (may_be_empty and rule.name == "num_rows")]
+    return Suite(table.name, (*base, *rules))
 
 
 def _contract_rules(table: Table) -> list[Rule]:

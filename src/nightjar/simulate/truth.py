@@ -11,7 +11,7 @@ from nightjar.settings import Simulate
 from nightjar.simulate.catalogue import NEVER, SUCCESSION, Catalogue
 from nightjar.simulate.lines import address_id, campaign_id, device_id, user_id
 from nightjar.simulate.noise import Bools, Floats, Ints
-from nightjar.simulate.people import PLATFORMS, TASTE_WEIGHTS, People, Population
+from nightjar.simulate.people import PLATFORMS, TASTE_WEIGHTS, WEB, People, Population
 from nightjar.simulate.visits import (
     AFTER_SUCCESSION,
     AFTER_THREAD,
@@ -68,6 +68,16 @@ class Truth:
 
     def user_ids(self, index: Ints) -> list[str]:
         return [user_id(person) for person in index.tolist()]
+
+    def device_ids(self, person: int) -> tuple[str, ...]:
+        """Every device the person may visit from: one per platform, and a second browser.
+
+        Those of the fraud ring are shared by six people each.
+        """
+        platform = np.append(np.arange(len(PLATFORMS)), WEB)
+        second = np.arange(len(platform)) == len(PLATFORMS)
+        devices = self._population.device(np.full(len(platform), person), platform, second)
+        return tuple(device_id(device) for device in devices.tolist())
 
     def people(self, index: Ints) -> People:
         """Tastes, habits and fate of people by number, 0 to `num_people` - 1."""
