@@ -75,7 +75,7 @@ def session_event(number: int, position: int, **changes: Any) -> Row:
     row = {name: value for name, value in event(number).items() if name in SESSION_EVENTS.names}
     row = dict.fromkeys(SESSION_EVENTS.names) | row | {"session_id": f"event-{number + 1 - position:04}"}
     names = {"visitor_id": "devicenumber0001", "user_id": "personnumber0001"}
-    return row | names | {"position": position, "is_bot": False} | changes
+    return row | names | {"position": position, "logged_in": True, "is_bot": False} | changes
 
 
 def member(number: int, **changes: Any) -> Row:
@@ -293,7 +293,16 @@ def _contract_violations(table: Table) -> dict[str, float]:
 
 
 #: Columns with a closed list of values.
-LISTED = ("kind", "platform", "bot_rule", "strategy", "reason_code")
+LISTED = (
+    "kind",
+    "platform",
+    "bot_rule",
+    "last_platform",
+    "id_kind",
+    "apart_rule",
+    "strategy",
+    "reason_code",
+)
 
 VIOLATIONS = {name: _contract_violations(TABLES[name]) | broken for name, broken in _VIOLATIONS.items()}
 

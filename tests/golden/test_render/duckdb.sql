@@ -94,6 +94,34 @@ COMMENT ON COLUMN session_renames.session_id IS 'The session that holds its even
 COMMENT ON COLUMN session_renames.visitor_id IS 'Pseudonym of the device, else of the login: whose stream the session is cut from.';
 COMMENT ON COLUMN session_renames.dt IS 'The night''s day that found out.';
 
+CREATE TABLE IF NOT EXISTS identity_links (
+  device_id VARCHAR NOT NULL,
+  user_id VARCHAR NOT NULL,
+  dt DATE NOT NULL
+);
+COMMENT ON TABLE identity_links IS 'A login seen on a device for the first time: what identity is derived from.';
+COMMENT ON COLUMN identity_links.device_id IS 'Pseudonym of the device.';
+COMMENT ON COLUMN identity_links.user_id IS 'Pseudonym of the login.';
+COMMENT ON COLUMN identity_links.dt IS 'The day on which the first session with both starts.';
+
+CREATE TABLE IF NOT EXISTS identity (
+  member_id VARCHAR NOT NULL,
+  id_kind VARCHAR NOT NULL,
+  person_id VARCHAR NOT NULL,
+  dt DATE NOT NULL,
+  component_id VARCHAR NOT NULL,
+  num_members INTEGER NOT NULL,
+  apart_rule VARCHAR
+);
+COMMENT ON TABLE identity IS 'One member (a device or a login) whose person changed on a day.';
+COMMENT ON COLUMN identity.member_id IS 'Pseudonym of the device or the login.';
+COMMENT ON COLUMN identity.id_kind IS 'One of the IdKind values.';
+COMMENT ON COLUMN identity.person_id IS 'Pseudonym of the person: the smallest login of those stitched together, else the member''s own.';
+COMMENT ON COLUMN identity.dt IS 'The shop''s day as of whose end this holds.';
+COMMENT ON COLUMN identity.component_id IS 'Smallest login of all that links connect; the person, unless a rule broke it up.';
+COMMENT ON COLUMN identity.num_members IS 'Devices and logins of the component on that day. (members)';
+COMMENT ON COLUMN identity.apart_rule IS 'One of the ApartRule values; null where links alone decided.';
+
 CREATE TABLE IF NOT EXISTS items (
   item_id VARCHAR NOT NULL,
   dt DATE NOT NULL,

@@ -66,6 +66,16 @@ session_renames: old_session_id STRING NOT NULL,
   session_id STRING NOT NULL,
   visitor_id STRING NOT NULL,
   dt DATE NOT NULL
+identity_links: device_id STRING NOT NULL,
+  user_id STRING NOT NULL,
+  dt DATE NOT NULL
+identity: member_id STRING NOT NULL,
+  id_kind STRING NOT NULL,
+  person_id STRING NOT NULL,
+  dt DATE NOT NULL,
+  component_id STRING NOT NULL,
+  num_members INT NOT NULL,
+  apart_rule STRING
 items: item_id STRING NOT NULL,
   dt DATE NOT NULL,
   title STRING,
