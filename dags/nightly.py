@@ -97,6 +97,13 @@ with DAG(
         table="sequences",
         doc_md=doc("sequences", "Write every person's history, as of now and as of the holdout."),
     )
+    features = spark_job(
+        "features",
+        table="user_features",
+        doc_md=doc(
+            "features", "Write every person's features as of now, and labels for the latest instant that has any."
+        ),
+    )
     train = python_job(
         "train",
         table="sequences",
@@ -130,4 +137,5 @@ with DAG(
 
     land >> clean >> sessionize >> identity >> sequences >> train >> evaluate >> champion
     [sequences, champion] >> score >> publish >> report
-    [evaluate, publish, report] >> verdict
+    sequences >> features
+    [evaluate, publish, report, features] >> verdict

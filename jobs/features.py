@@ -1,6 +1,6 @@
 """What people did, as numbers of each person: features to score tonight, and labels to train on.
 
-Reads `session_events` of the history window and `items` of the night. Writes, visible in one step after
+Reads `session_events` of the history window, `identity`, and `items` of the night. Writes, visible in one step after
 the gate: `user_features` as of the end of the night's day; `labels` as of the latest day whose horizons
 are over; and for that day, where its own night left none, the `items` and `user_features` that the night
 would have written. Models are trained on features and labels of equal dt.
@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F
 
 from _gate import facts_by_day, gate, trailing_facts
-from nightjar.contracts import EVENTS, ITEMS, LABELS, SESSION_EVENTS, USER_FEATURES, Partition
+from nightjar.contracts import EVENTS, IDENTITY, ITEMS, LABELS, SESSION_EVENTS, USER_FEATURES, Partition
 from nightjar.prep.features import user_features_from
+from nightjar.prep.identity import as_of as assignments_of
+from nightjar.prep.identity import of_persons
 from nightjar.prep.items import items_from
 from nightjar.prep.labels import labels_from
 from nightjar.quality.facts import LABEL_RATES, labels_facts, user_features_facts
@@ -70,7 +72,8 @@ def visits(job: Job, lake: Lake, as_of: date, *, until: date) -> DataFrame:
     The one place where events find their person.
     """
     rows = lake.read(job.spark(), SESSION_EVENTS, partitions(job, lake, as_of, until=until))
-    return rows.withColumn("user_id", F.coalesce("user_id", "visitor_id"))
+    known = [IDENTITY.at(job.shop, day) for day in lake.days(job.shop, IDENTITY.name) if day <= as_of]
+    return of_persons(rows, assignments_of(lake.read(job.spark(), IDENTITY, known), as_of))
 
 
 def partitions(job: Job, lake: Lake, as_of: date, *, until: date) -> list[Partition]:

@@ -25,7 +25,7 @@ import _tasks
 
 CHECKOUT, SCRATCH = _tasks.CHECKOUT, _tasks.HOME.parent
 JOINS = {"champion", "verdict"}
-SPARK = {"clean", "sessionize", "identity", "sequences", "score"}
+SPARK = {"clean", "sessionize", "identity", "sequences", "score", "features"}
 
 
 def context(dag: Any, run_id: str = "scheduled__2001-01-16T02:00:00+00:00", **params: Any) -> dict[str, Any]:
@@ -70,7 +70,8 @@ def test_structure(dag: Any) -> None:
         "clean": ["sessionize"],
         "sessionize": ["identity"],
         "identity": ["sequences"],
-        "sequences": ["score", "train"],
+        "sequences": ["features", "score", "train"],
+        "features": ["verdict"],
         "train": ["evaluate"],
         "evaluate": ["champion", "verdict"],
         "champion": ["score"],

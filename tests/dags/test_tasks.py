@@ -203,6 +203,7 @@ def test_a_failed_training_costs_no_night_and_ends_red(
         "champion": "success",
         "score": "success",
         "publish": "success",
+        "features": "success",
         "report": "success",
         "verdict": "upstream_failed",
     }
