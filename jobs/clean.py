@@ -145,10 +145,15 @@ def in_scope(rows: DataFrame, days: list[date]) -> DataFrame:
 
 
 def reachable(job: Job, days: list[date]) -> list[date]:
-    """Days of events that the drops may change: a late event's, and where another copy of an event lies."""
+    """Days of events that the drops may change: a late event's, and where another copy of an event lies.
+
+    Copies that midnight parts are found at every lateness. What lies ahead exists only when a past
+    night runs again, and then a copy there may have been chosen over one of that night's drop.
+    """
+    late = job.conf.clean.days_late_allowed
     # An event may be ahead of its drop's midnight by the skew, on a day whose clock is set forward.
     ahead = -(-(job.conf.clean.clock_skew_minutes + 120) // (24 * 60))
-    around = range(-job.conf.clean.days_late_allowed, ahead + 1)
+    around = range(-late - 1, late + ahead + 2)
     return sorted({day + timedelta(days=shift) for day in days for shift in around})
 
 

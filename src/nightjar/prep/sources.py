@@ -53,6 +53,9 @@ def with_events(rows: DataFrame, source: Source) -> DataFrame:
     filled = FILLED_BY_CLEAN | {"kind"}
     columns = {name: F.expr(source.events.get(name, "null")) for name in EVENTS.names if name not in filled}
     events = {name: _of_type(name, value, types[name]) for name, value in columns.items()}
+    if any("map<" in kind for _, kind in rows.dtypes):
+        # A raw object lists its names in any order: two copies of one event would differ in nothing else.
+        events["attributes"] = F.map_from_entries(F.array_sort(F.map_entries(events["attributes"])))
     events["kind"] = _kind(source)
     events["dt"] = F.to_date(F.from_utc_timestamp(events["event_ts"], source.time_zone))
     events["landed"] = F.coalesce(F.col("landed"), events["dt"])

@@ -21,6 +21,7 @@ _SETTINGS = {
     # HotSpot never compiles a method above 8,000 bytes; Spark then cuts the work into small ones. The row rules, 14 kB
     # as one method, took 40 % less CPU so (265,000 events, two slow cores, Spark 4.3).
     "spark.sql.codegen.hugeMethodLimit": "8000",
+    "spark.sql.mapKeyDedupPolicy": "LAST_WIN",  # a raw object that repeats a name must not end the night
     "spark.sql.parquet.compression.codec": "zstd",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # what Arrow and DuckDB read natively
     "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",  # a run's own folder: no double rename
