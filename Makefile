@@ -10,19 +10,20 @@ SAMPLE ?= 10000
 AIRFLOW_PORT ?= 8080
 MLFLOW_PORT ?= 5000
 # Recipes read these from their environment, so that no value is ever parsed by the shell.
-export SOURCE RAW DAY MODEL SET SAMPLE AIRFLOW_PORT MLFLOW_PORT TORCH_INDEX_URL
+export SOURCE RAW DAY MODEL SET SAMPLE AIRFLOW_PORT MLFLOW_PORT TORCH_INDEX_URL SIZE RUNS SKEW EXPLAIN DAYS EVENTS
 
 JOBS := .envs/jobs/bin/python
 AIRFLOW := .envs/airflow/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup nightly replay source-check ui down test check format docs approve locks
+.PHONY: help setup nightly replay source-check ui down test check format docs approve locks bench-prep bench-night bench-page
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
 		|| sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1	\2/p' Makefile
 	@echo
 	@echo "  make nightly SOURCE=retailrocket RAW=events.csv.gz DAY=2015-08-15 MODEL=gru SET=\"train.epochs=5 score.k=10\""
+	@echo "  make bench-prep SIZE=20000000 RUNS=3 SKEW=user EXPLAIN=1; make bench-night DAYS=\"30 180 365\" EVENTS=20000"
 	@echo "  variables: NIGHTJAR_HOME (state, default .nightjar), AIRFLOW_PORT, MLFLOW_PORT, TORCH_INDEX_URL, PYTHON"
 
 setup:  ## build .envs/jobs and .envs/airflow from conf/locks; instant when they are complete
@@ -55,7 +56,7 @@ check: setup  ## format, lint, types, room rule, generated pages; writes nothing
 	@$(JOBS) -m ruff format --check
 	@$(JOBS) -m ruff check
 	@$(JOBS) -m mypy
-	@$(JOBS) -m mypy -p jobs.ops
+	@$(JOBS) -m mypy -p jobs.ops -p jobs.bench
 	@.envs/jobs/bin/lint-imports
 	@$(JOBS) -m jobs.ops.docs --check
 
@@ -72,3 +73,15 @@ approve: setup  ## rewrite golden files with what the code gives now, and show w
 
 locks:  ## resolve both environments afresh and rewrite conf/locks
 	@PYTHONPATH=src "$(PYTHON)" -m jobs.ops.setup --locks
+
+bench-prep: setup  ## time clean and sessionize beside Spark's floor, DuckDB and polars: SIZE, RUNS, SKEW, EXPLAIN
+	@PYTHONPATH=src "$(PYTHON)" -m jobs.ops.setup --bench || echo "bench-prep: going on without polars" >&2
+	@$(JOBS) -m jobs.bench.prep $${SIZE:+--size "$$SIZE"} $${RUNS:+--runs "$$RUNS"} $${SKEW:+--skew "$$SKEW"} \
+		$${EXPLAIN:+--explain} --set "$$SET"
+
+bench-night: setup  ## time a night after long and short histories: DAYS, EVENTS, RUNS
+	@$(JOBS) -m jobs.bench.night $${DAYS:+--days "$$DAYS"} $${EVENTS:+--events "$$EVENTS"} $${RUNS:+--runs "$$RUNS"} \
+		--set "$$SET"
+
+bench-page: setup  ## write docs/benchmarks/prep.md from what the benchmarks left
+	@$(JOBS) -m jobs.bench.page

@@ -1,4 +1,4 @@
-"""Write the generated pages, docs/data.md and docs/conf.md, or check that they are up to date."""
+"""Write the generated pages, or check that they are up to date: data dictionary, settings, benchmarks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from jobs.bench import page as benchmarks
 
 from nightjar import settings
 from nightjar.contracts import BOT_RULES, ROW_RULES, TABLES
@@ -54,7 +56,10 @@ _COLUMNS = "| key | value | default | meaning |\n|---|---|---|---|"
 
 
 def pages() -> dict[Path, str]:
-    return {FOLDER / "data.md": data_page(), FOLDER / "conf.md": conf_page()}
+    pages = {FOLDER / "data.md": data_page(), FOLDER / "conf.md": conf_page()}
+    if benchmarks.NUMBERS.exists():
+        pages[benchmarks.PAGE] = benchmarks.rendered(json.loads(benchmarks.NUMBERS.read_text(encoding="utf-8")))
+    return pages
 
 
 def data_page() -> str:
@@ -155,7 +160,7 @@ def _bounds(of: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="The generated pages: data dictionary and settings.")
+    parser = argparse.ArgumentParser(description="The generated pages: data dictionary, settings, benchmarks.")
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a page is out of date")
     args = parser.parse_args()
     for page, text in pages().items():

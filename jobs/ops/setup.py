@@ -1,8 +1,9 @@
-"""Build the two environments from their lock files; run again, it does nothing or repairs. Standard library only.
+"""Build the environments from their lock files; run again, it does nothing or repairs. Standard library only.
 
 One environment for Airflow, one for the jobs: Airflow's Spark provider brings `pyspark-client`, which
 overwrites files of `pyspark`. A folder is stamped when it is complete; any other is built from nothing,
-because a pip that was interrupted leaves half-unpacked packages behind that it takes for whole.
+because a pip that was interrupted leaves half-unpacked packages behind that it takes for whole. A third one, with what
+the jobs are compared with and never import, is built for the benchmarks only.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class Environment:
 JOBS = Environment("jobs", ("jobs", "dev"), first=("torch",), probes=("torch", "pyspark", "nightjar"))
 AIRFLOW = Environment("airflow", ("airflow",), also=("pytest",), probes=("airflow", "nightjar"))
 ENVIRONMENTS = (AIRFLOW, JOBS)
+BENCH = Environment("bench", ("bench",), probes=("polars",))
 
 
 def fingerprint(environment: Environment) -> str:
@@ -190,22 +192,23 @@ def alone() -> Iterator[None]:
         yield
 
 
-def setup() -> None:
-    """Bring both environments up to date; instant when they are."""
-    if all(is_complete(environment) for environment in ENVIRONMENTS):
+def setup(environments: Sequence[Environment] = ENVIRONMENTS) -> None:
+    """Bring environments up to date; instant when they are."""
+    if all(is_complete(environment) for environment in environments):
         return
-    need_java()
+    if JOBS in environments:
+        need_java()
     with alone():
-        for environment in ENVIRONMENTS:
+        for environment in environments:
             if not is_complete(environment):
                 environment.log.unlink(missing_ok=True)
                 build(environment, constraints=environment.lock)
 
 
 def write_locks() -> None:
-    """Resolve both environments afresh and write what came out to conf/locks/."""
+    """Resolve all environments afresh and write what came out to conf/locks/."""
     with alone():
-        for environment in ENVIRONMENTS:
+        for environment in (*ENVIRONMENTS, BENCH):
             environment.stamp.unlink(missing_ok=True)
             build(environment, constraints=None)
             environment.lock.write_text(freeze(environment))
@@ -221,11 +224,12 @@ def freeze(environment: Environment) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Build the two environments under .envs/.")
+    parser = argparse.ArgumentParser(description="Build the environments under .envs/.")
     parser.add_argument("--locks", action="store_true", help="resolve afresh and rewrite conf/locks/*.txt")
+    parser.add_argument("--bench", action="store_true", help="build what the benchmarks compare with, and nothing else")
     args = parser.parse_args()
     try:
-        write_locks() if args.locks else setup()
+        write_locks() if args.locks else setup((BENCH,) if args.bench else ENVIRONMENTS)
     except BadInput as error:
         sys.exit(f"setup: {error}")
 
