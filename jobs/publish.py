@@ -1,9 +1,10 @@
 """Show one night's recommendations to the warehouse's readers.
 
 Reads:  recommendations, sequences (who is eligible), items, promotions and data_quality of the night;
-        mapping rows that wait under secrets/users/.
+        the analysis tables, where there are any; mapping rows that wait under secrets/users/.
 Writes: the warehouse of conf.publish.target, in one transaction.
-Again:  the same rows change nothing; other rows replace the night and add a row to publish_log.
+Again:  the same rows change nothing; other rows replace the night and add a row to publish_log, or
+        replace a day of an analysis table.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import argparse
 from datetime import UTC, datetime
 from typing import Any
 
-from nightjar.contracts import DATA_QUALITY, ITEMS, PROMOTIONS, SEQUENCES, Partition
+from nightjar.contracts import DATA_QUALITY, ITEMS, MARTS, PROMOTIONS, SEQUENCES, Partition
 from nightjar.stores.job import Job, arguments, run
 from nightjar.stores.lake import Lake
-from nightjar.stores.warehouse import Night, open_warehouse, publish
+from nightjar.stores.warehouse import MartDay, Night, open_warehouse, publish
 
 
 def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
 
 
 def tonight(lake: Lake, partition: Partition, job: Job) -> Night:
-    """The night's partitions; the ledgers may have nothing to say."""
+    """The night's partitions; the ledgers may have nothing to say, and a shop may have no analysis tables."""
     entry = lake.entry(partition)
     promotions, data_quality = partition.of(PROMOTIONS), partition.of(DATA_QUALITY)
     return Night(
@@ -46,6 +47,11 @@ def tonight(lake: Lake, partition: Partition, job: Job) -> Night:
         data_quality=lake.files(data_quality) if lake.has(data_quality) else [],
         new_users=job.home.secrets / "users" / partition.shop,
         num_candidates=entry.facts.get("num_candidates"),
+        marts=[
+            MartDay(partition.of(table).on(day), mart.content_hash, mart.num_rows, mart.files)
+            for table in MARTS
+            for day, mart in lake.entries(partition.shop, table.name).items()
+        ],
     )
 
 

@@ -179,6 +179,21 @@ class Labels(Section):
         return max(self.horizon_days, self.churn_days)
 
 
+class Marts(Section):
+    """Analysis tables for BI."""
+
+    lookback_days: Count  # before a day: how far back newness, first views and earlier sessions are looked for
+    top_categories: Count  # those with most events of people; the rest is one row
+    top_campaigns: Count  # those with most sessions of the day; the rest is one row
+    top_paths: Count  # those with most sessions of the day and platform; the rest is one row
+    path_kinds: Annotated[tuple[Annotated[Kind, Field(strict=False)], ...], Field(strict=False, min_length=1)]
+    path_max_run: Count  # steps of one kind in a row that a path shows
+    path_max_steps: Count
+    cart_hours: Count  # what is bought no later counts as bought; otherwise it was abandoned
+    cart_sessions: Annotated[int, Field(ge=0)]  # nor in a later session of the person than this many; 0: in any
+    recovery_days: Count  # after the item went into the cart, for what was abandoned
+
+
 class Model(Section):
     """Architecture; `conf/models/<name>.toml` holds one complete description each."""
 
@@ -224,7 +239,7 @@ class Score(Section):
 
 class Publish(Section):
     target: Literal["duckdb", "postgres"]
-    keep_nights: Count
+    keep_nights: Count  # of recommendations and their items; analysis tables and ledgers keep every day
 
 
 class Spark(Section):
@@ -246,6 +261,7 @@ class Conf(Section):
     sequences: Sequences
     features: Features
     labels: Labels
+    marts: Marts
     model: Model
     train: Train
     promotion: Promotion

@@ -12,6 +12,7 @@ import pytest
 
 from nightjar.contracts import (
     ITEM_KINDS,
+    MARTS,
     SEQUENCES,
     SESSIONS,
     TABLES,
@@ -21,6 +22,7 @@ from nightjar.contracts import (
     Kind,
     Partition,
     Platform,
+    Ratio,
     Table,
 )
 from nightjar.settings import repository
@@ -97,20 +99,32 @@ def test_a_misspelt_key_or_type_fails_when_the_table_is_written() -> None:
         Column("a", "varchar", "A.")
     with pytest.raises(ValueError, match="no such column: b"):
         Table("t", "T.", (Column("a", "int", "A."),), key=("b",), order=("a",))
+    column = Column("a", "int", "A.")
+    with pytest.raises(ValueError, match="ratio r has no such column: b"):
+        Table("t", "T.", (column,), key=("a",), order=("a",), ratios=(Ratio("r", "a", ("a", "b"), "R.", "0 to 1"),))
     with pytest.raises(KeyError, match="no column nothing"):
         SESSIONS.column("nothing")
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
 def test_every_table_keeps_the_house_rules(table: Table) -> None:
-    assert len(set(table.names)) == len(table.names)
+    names = (*table.names, *(ratio.name for ratio in table.ratios))
+    assert len(set(names)) == len(names)
     assert all(column.doc.endswith(".") for column in table.columns if column.doc[-1] != ")")
+    assert all(ratio.doc.endswith(".") and ratio.unit for ratio in table.ratios)
     # An order is total when it ends in something unique: the key, or the vocabulary's index.
     unique = ("item_index",) if table.name == "vocabulary" else table.key
     assert set(unique) <= set(table.order)
     assert not any(table.column(name).nullable for name in (*table.key, *table.order))
     if table.name != "users":
         assert table.column("dt").type == "date"
+
+
+def test_analysis_tables_name_nobody() -> None:
+    identifiers = {"user_id", "visitor_id", "device_id", "person_id", "member_id", "session_id", "event_id", "order_id"}
+    for table in MARTS:
+        assert not identifiers & set(table.names)
+        assert table.names[0] == "dt"
 
 
 def test_codes_are_positions_that_never_move() -> None:

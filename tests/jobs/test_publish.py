@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nightjar.contracts import ITEMS, RECOMMENDATIONS, SEQUENCES, USERS, Partition, Table
+from nightjar.contracts import FUNNELS, ITEMS, RECOMMENDATIONS, SEQUENCES, USERS, Partition, Table
 from nightjar.contracts.render import arrow_schema
 from nightjar.settings import repository
 from nightjar.stores.home import Home
@@ -115,6 +115,18 @@ def test_publishes_once_and_says_so(lake: Home, source: Path) -> None:
 
     again = run(source)[1]["counts"]
     assert (again["published"], again["publish_id"], again["rows_out"]) == (False, counts["publish_id"], 4)
+
+
+def test_analysis_tables_come_along_where_there_are_any(lake: Home, source: Path) -> None:
+    assert run(source)[1]["counts"]["mart_days"] == 0
+    dimensions = {"dt": DAY, "platform": "(all)", "category": "(all)", "campaign": "(all)"}
+    counts = {name: 0 for name in FUNNELS.names if name.startswith("num_")}
+    fill(lake, FUNNELS, [dimensions | counts | {"num_sessions": 4, "num_viewed": 3, "num_lost_after_view": 3}])
+    done, result = run(source)
+    assert (done.returncode, result["counts"]["mart_days"], result["counts"]["published"]) == (0, 1, False)
+    with DuckDbFile(lake.warehouse).reader() as db:
+        assert db.query("SELECT dt, num_sessions, cart_rate, checkout_rate FROM v_funnels") == [(DAY, 4, 0.0, None)]
+    assert run(source)[1]["counts"]["mart_days"] == 0
 
 
 def test_no_shop_id_is_logged(lake: Home, source: Path) -> None:

@@ -6,7 +6,13 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from nightjar.contracts import (
+    CART_ABANDONMENT,
+    DAILY_KPIS,
+    DECISION_PATHS,
+    DECISION_TIMES,
+    DECISION_TRANSITIONS,
     EVENTS,
+    FUNNELS,
     IDENTITY,
     LABELS,
     RECOMMENDATIONS,
@@ -150,6 +156,86 @@ def recommendation(person: int, rank: int, **changes: Any) -> Row:
     return row | changes
 
 
+def mart(table: Table, platform: str = "(all)", **changes: Any) -> Row:
+    """A row of an analysis table that counts nothing, besides the changes."""
+    nothing = {"long": 0, "int": 0, "double": 0.0}
+    row: Row = {column.name: None if column.nullable else nothing.get(column.type) for column in table.columns}
+    row |= {name: "(all)" for name in ("category", "campaign") if name in row}
+    assert not set(changes) - set(row), changes
+    return row | {"dt": DAY, "platform": platform} | changes
+
+
+def everywhere(table: Table, **changes: Any) -> list[Row]:
+    """The same on the web and, as nobody came elsewhere, on all platforms."""
+    return [mart(table, platform, **changes) for platform in ("(all)", "web")]
+
+
+#: Two sessions of two people, view>cart and view>cart>purchase, and one of a bot.
+_KPIS = {
+    "num_visitors": 2,
+    "num_new_visitors": 1,
+    "num_returning_visitors": 1,
+    "num_persons": 2,
+    "num_logged_in_persons": 1,
+    "num_sessions": 2,
+    "num_sessions_with_cart": 2,
+    "num_sessions_with_purchase": 1,
+    "num_events": 5,
+    "num_views": 2,
+    "num_carts": 2,
+    "num_purchases": 1,
+    "num_orders": 1,
+    "num_pieces": 1,
+    "revenue": 9.5,
+    "num_bot_sessions": 1,
+    "num_bot_events": 3,
+}
+_FUNNEL = {"num_sessions": 2, "num_viewed": 2, "num_carted": 2, "num_bought": 1, "num_viewed_carted": 2}
+_FUNNEL |= {"num_viewed_carted_bought": 1, "num_lost_after_cart": 1}
+_STEPS = (("(start)", "view", 2, 2), ("view", "cart", 2, 2), ("cart", "purchase", 1, 2), ("cart", "(end)", 1, 2))
+_STEPS += (("purchase", "(end)", 1, 1),)
+_MINUTES = {"p25": 1.0, "median": 1.0, "p75": 1.0, "p90": 2.0}
+_TIMES = {"num_bought_items": 1, "num_viewed_items": 1, "num_sessions": 1, "num_first_sessions": 1}
+_TIMES |= {
+    f"{name}_{which}": value
+    for name in ("minutes_from_view", "minutes_from_start")
+    for which, value in _MINUTES.items()
+}
+_TIMES |= {f"sessions_before_{which}": 0.0 for which in _MINUTES}
+_CARTS = {
+    "num_carts": 2,
+    "num_lines": 2,
+    "num_bought": 1,
+    "num_abandoned": 1,
+    "value_abandoned": 5.0,
+    "value_left": 5.0,
+}
+
+MART_ROWS: dict[str, list[Row]] = {
+    DAILY_KPIS.name: everywhere(DAILY_KPIS, **_KPIS),
+    FUNNELS.name: [
+        row | {"campaign": campaign} for row in everywhere(FUNNELS, **_FUNNEL) for campaign in ("(all)", "(none)")
+    ],
+    DECISION_TRANSITIONS.name: [
+        row
+        for before, after, count, leaving in _STEPS
+        for row in everywhere(
+            DECISION_TRANSITIONS, from_kind=before, to_kind=after, num_transitions=count, num_from=leaving
+        )
+    ],
+    DECISION_PATHS.name: [
+        row
+        for path, bought in (("view>cart", 0), ("view>cart>purchase", 1))
+        for row in everywhere(
+            DECISION_PATHS, path=path, num_paths=1, num_sessions=1, num_bought=bought, num_all_sessions=2
+        )
+    ],
+    DECISION_TIMES.name: everywhere(DECISION_TIMES, **_TIMES),
+    CART_ABANDONMENT.name: [
+        row | {"category": category} for row in everywhere(CART_ABANDONMENT, **_CARTS) for category in ("(all)", "tea")
+    ],
+}
+
 _NO_HISTORY = {name: [] for name in SEQUENCES.names if SEQUENCES.column(name).type.startswith("array")} | {
     "num_events": 0
 }
@@ -180,6 +266,7 @@ ROWS: dict[str, list[Row]] = {
         ),
     ],
     RECOMMENDATIONS.name: [recommendation(person, rank) for person in range(3) for rank in (1, 2, 3)],
+    **MART_ROWS,
 }
 
 #: For every rule on meaning, a value that breaks it; those of the contract follow from it.
@@ -284,7 +371,14 @@ _VIOLATIONS: dict[str, dict[str, float]] = {
         "fallback_share": 0.6,
         "volume_ratio": 0.1,
     },
+    **{
+        name: {"num_duplicate_keys": 1, "impossible_rows": 1, "unreconciled_rows": 2, "broken_totals": 1}
+        for name in MART_ROWS
+        if name != DECISION_PATHS.name
+    },
+    DECISION_PATHS.name: {"num_duplicate_keys": 1, "impossible_rows": 1, "unreconciled_rows": 2},
 }
+_VIOLATIONS[DAILY_KPIS.name] |= {"revenue_ratio": 6.0}
 
 
 def _contract_violations(table: Table) -> dict[str, float]:
@@ -302,6 +396,8 @@ LISTED = (
     "apart_rule",
     "strategy",
     "reason_code",
+    "from_kind",
+    "to_kind",
 )
 
 VIOLATIONS = {name: _contract_violations(TABLES[name]) | broken for name, broken in _VIOLATIONS.items()}

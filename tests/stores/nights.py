@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -16,8 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nightjar.contracts import (
+    DAILY_KPIS,
     DATA_QUALITY,
+    FUNNELS,
     ITEMS,
+    MARTS,
     PROMOTIONS,
     RECOMMENDATIONS,
     SEQUENCES,
@@ -27,7 +31,7 @@ from nightjar.contracts import (
 )
 from nightjar.contracts.render import arrow_schema
 from nightjar.settings import Conf, load_conf
-from nightjar.stores.warehouse import DuckDbFile, Night, Postgres, Publication, Warehouse, publish
+from nightjar.stores.warehouse import DuckDbFile, MartDay, Night, Postgres, Publication, Warehouse, publish
 
 SHOP = "acme"
 DAY = date(2001, 1, 15)
@@ -122,6 +126,30 @@ def data_quality(expectation: str = "volume", *, day: date = DAY) -> Rows:
     return [row | {"shop": SHOP, "dt": day, "expectation": expectation, "success": True}]
 
 
+def mart_rows(table: Table, *, day: date = DAY, num_sessions: int = 4) -> Rows:
+    """A day on which everybody used the web, and nothing is known but the sessions."""
+    nothing: dict[str, Any] = {column.name: None if column.nullable else 0 for column in table.columns} | {"dt": day}
+    nothing |= dict.fromkeys(table.key, "(all)")
+    if table in (DAILY_KPIS, FUNNELS):
+        nothing["num_sessions"] = num_sessions
+    return [nothing, nothing | {"platform": "web"}]
+
+
+def mart(folder: Path, table: Table, rows: Rows, *, day: date = DAY) -> MartDay:
+    content = hashlib.sha256(repr(rows).encode()).hexdigest()
+    files = write(folder, table, rows, f"{day}-{content[:8]}") if rows else []
+    return MartDay(Partition(SHOP, table.name, day), content, len(rows), files)
+
+
+def marts(folder: Path, *days: date, num_sessions: int = 4) -> list[MartDay]:
+    """Every analysis table on these days."""
+    return [
+        mart(folder, table, mart_rows(table, day=day, num_sessions=num_sessions), day=day)
+        for table in MARTS
+        for day in days
+    ]
+
+
 def write(folder: Path, table: Table, rows: Rows, name: str = "part-0") -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{table.name}-{name}.parquet"
@@ -179,6 +207,7 @@ def put(warehouse: Warehouse, night: Night, *sets: str) -> Publication:
 def saved(night: Night, path: Path) -> Path:
     """The night as a file that `python nights.py` reads."""
     value = asdict(night) | {"partition": str(night.partition), "new_users": str(night.new_users)}
+    value["marts"] = [asdict(mart) | {"partition": str(mart.partition)} for mart in night.marts]
     path.write_text(json.dumps(value))
     return path
 
@@ -191,6 +220,7 @@ def argv(warehouse: Warehouse, file: Path, point: str = "") -> list[str]:
 def _main(target: str, file: str, point: str) -> None:
     value = json.loads(Path(file).read_text())
     value |= {"partition": Partition.parse(value["partition"]), "new_users": Path(value["new_users"])}
+    value["marts"] = [MartDay(**{**one, "partition": Partition.parse(one["partition"])}) for one in value["marts"]]
     warehouse: Warehouse = Postgres(target) if target.startswith("postgresql") else DuckDbFile(Path(target))
 
     def passing(name: str) -> None:

@@ -59,7 +59,7 @@ def test_staged_rows_are_invisible_until_commit(lake: Lake) -> None:
     at = VOCABULARY.at("acme", DAY)
     staged = stage(lake, ("a", DAY, 1), ("b", NEXT, 1), ("c", NEXT, 2))
     assert staged.num_rows == 3
-    assert (lake.has(at), lake.days("acme", "vocabulary")) == (False, [])
+    assert (lake.has(at), lake.days("acme", "vocabulary"), lake.entries("acme", "vocabulary")) == (False, [], {})
     with pytest.raises(BadInput, match=r"no partition acme/vocabulary/dt=2001-01-15: the table is empty") as caught:
         lake.entry(at)
     assert caught.value.next_command == "make nightly SOURCE=acme DAY=2001-01-15"
@@ -73,6 +73,7 @@ def test_staged_rows_are_invisible_until_commit(lake: Lake) -> None:
         "run",
         {"share": 0.5},
     )
+    assert lake.entries("acme", "vocabulary") == {DAY: lake.entry(at), NEXT: entry}
     assert entry.num_bytes == sum(Path(file).stat().st_size for file in entry.files)
     assert (items(lake, DAY), items(lake, NEXT)) == (["a"], ["b", "c"])
     with pytest.raises(BadInput, match="it has 2001-01-15 to 2001-01-16"):

@@ -18,7 +18,20 @@ import postgres_server
 import pytest
 from nights import DAY, LISTS, SHOP, put
 
-from nightjar.contracts import USERS, BadInput, GateFailed, Partition
+from nightjar.contracts import (
+    CART_ABANDONMENT,
+    DAILY_KPIS,
+    DECISION_PATHS,
+    DECISION_TIMES,
+    DECISION_TRANSITIONS,
+    FUNNELS,
+    MARTS,
+    USERS,
+    BadInput,
+    GateFailed,
+    Partition,
+    Table,
+)
 from nightjar.stores.warehouse import DuckDbFile, Night, Postgres, Warehouse, history, publish, sample
 from nightjar.stores.warehouse.schema import TABLES, statements
 
@@ -411,6 +424,212 @@ def test_threads_of_one_process_take_turns(warehouse: Warehouse, tmp_path: Path)
         worker.join()
     assert current(warehouse) == expected(LISTS, days[-1])
     assert ask(warehouse, "SELECT count(*) FROM publish_log") == [(3,)]
+
+
+# -- analysis tables
+
+TOMORROW = DAY + timedelta(days=1)
+
+
+def with_marts(folder: Path, *days: date, num_sessions: int = 4, night: Night | None = None) -> Night:
+    return replace(night or nights.night(folder), marts=nights.marts(folder, *days, num_sessions=num_sessions))
+
+
+def sessions_told(warehouse: Warehouse) -> list[tuple[Any, ...]]:
+    return ask(warehouse, "SELECT dt, num_sessions FROM v_daily_kpis WHERE platform = '(all)' ORDER BY dt")
+
+
+#: Per table: numbers of a row, and the ratios that readers see of it.
+RATIOS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    DAILY_KPIS.name: (
+        {
+            "num_visitors": 4,
+            "num_new_visitors": 3,
+            "num_persons": 5,
+            "num_logged_in_persons": 1,
+            "num_sessions": 8,
+            "num_bounces": 2,
+            "num_sessions_with_cart": 4,
+            "num_sessions_with_purchase": 1,
+            "num_orders": 3,
+            "revenue": 12.0,
+            "num_pieces": 4,
+            "num_returned_pieces": 6,
+            "num_bot_sessions": 2,
+        },
+        {
+            "new_visitor_share": 0.75,
+            "login_share": 0.2,
+            "bounce_share": 0.25,
+            "cart_rate": 0.5,
+            "conversion_rate": 0.125,
+            "average_order_value": 4.0,
+            "revenue_per_session": 1.5,
+            "return_rate": 1.5,
+            "bot_share": 0.2,
+        },
+    ),
+    FUNNELS.name: (
+        {"num_sessions": 8, "num_viewed": 8, "num_bought": 1, "num_viewed_carted": 2, "num_viewed_carted_bought": 1},
+        {"cart_rate": 0.25, "checkout_rate": 0.5, "conversion_rate": 0.125},
+    ),
+    DECISION_TRANSITIONS.name: ({"num_transitions": 1, "num_from": 4}, {"transition_share": 0.25}),
+    DECISION_PATHS.name: (
+        {"num_sessions": 2, "num_bought": 1, "num_all_sessions": 8},
+        {"session_share": 0.25, "conversion_rate": 0.5},
+    ),
+    DECISION_TIMES.name: (
+        {"num_bought_items": 4, "num_viewed_items": 3, "num_sessions": 2, "num_first_sessions": 1},
+        {"viewed_share": 0.75, "first_session_share": 0.5},
+    ),
+    CART_ABANDONMENT.name: (
+        {"num_lines": 6, "num_bought": 1, "num_removed": 2, "num_abandoned": 3, "num_recovered": 1},
+        {"abandonment_rate": 0.75, "recovery_rate": pytest.approx(1 / 3)},
+    ),
+}
+
+
+@pytest.mark.parametrize("table", MARTS, ids=lambda table: table.name)
+def test_views_derive_every_ratio_and_divide_by_no_zero(warehouse: Warehouse, tmp_path: Path, table: Table) -> None:
+    numbers, ratios = RATIOS[table.name]
+    rows = [row | numbers for row in nights.mart_rows(table)]
+    nothing = nights.mart_rows(table, day=TOMORROW, num_sessions=0)
+    days = [nights.mart(tmp_path, table, rows), nights.mart(tmp_path, table, nothing, day=TOMORROW)]
+    assert put(warehouse, replace(nights.night(tmp_path), marts=days)).mart_days == 2
+    view = f"v_{table.name}"
+    assert set(ratios) == {ratio.name for ratio in table.ratios}
+    with warehouse.reader() as db:
+        columns = _view_columns(db, view)
+        assert list(columns) == ["shop", *table.names, *ratios]
+        assert all(columns.values()), "every column is explained"
+        today, tomorrow = db.query(f"SELECT {', '.join(ratios)} FROM {view} WHERE platform = 'web' ORDER BY dt")
+        assert dict(zip(ratios, today, strict=True)) == ratios
+        assert set(tomorrow) == {None}
+        (stored,) = db.query(f"SELECT {', '.join(table.names)} FROM {view} WHERE platform = 'web' AND dt = $1", DAY)
+    assert dict(zip(table.names, stored, strict=True)) == rows[1]
+
+
+def _view_columns(db: Any, view: str) -> dict[str, str | None]:
+    """Name -> comment, in order."""
+    sql = {
+        "duckdb": "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = $1 ORDER BY column_index",
+        "postgres": "SELECT CAST(attname AS TEXT), col_description(attrelid, attnum) FROM pg_attribute"
+        " WHERE attrelid = to_regclass($1) AND attnum > 0 ORDER BY attnum",
+    }
+    return dict(db.query(sql[db.dialect], view))
+
+
+def test_the_same_days_again_change_nothing(warehouse: Warehouse, tmp_path: Path) -> None:
+    night = with_marts(tmp_path, DAY, TOMORROW)
+    first = put(warehouse, night)
+    assert (first.mart_days, first.audits["funnels_rows"]) == (12, 4)
+    assert sessions_told(warehouse) == [(DAY, 4), (TOMORROW, 4)]
+    before = everything(warehouse)
+    again = put(warehouse, night)
+    assert (again.published, again.mart_days, again.audits) == (False, 0, {})
+    assert everything(warehouse) == before
+    if isinstance(warehouse, DuckDbFile):
+        file = warehouse.path.stat()
+        put(warehouse, night)
+        assert (warehouse.path.stat().st_ino, warehouse.path.stat().st_mtime_ns) == (file.st_ino, file.st_mtime_ns)
+
+
+def test_a_changed_day_is_replaced_beside_unchanged_recommendations(warehouse: Warehouse, tmp_path: Path) -> None:
+    first = put(warehouse, with_marts(tmp_path, DAY, TOMORROW))
+    before = everything(warehouse)
+    rows = [row | {"num_sessions": 9} for row in nights.mart_rows(DAILY_KPIS)]
+    changed = [nights.mart(tmp_path, DAILY_KPIS, rows), nights.mart(tmp_path, FUNNELS, [], day=TOMORROW)]
+    second = put(warehouse, replace(nights.night(tmp_path), marts=changed))
+    assert (second.published, second.publish_id, second.mart_days) == (False, first.publish_id, 2)
+    assert second.audits["daily_kpis_rows"] == 2
+    after = everything(warehouse)
+    assert sessions_told(warehouse) == [(DAY, 9), (TOMORROW, 4)]
+    assert ask(warehouse, "SELECT DISTINCT dt FROM v_funnels") == [(DAY,)]
+    emptied = "SELECT num_rows FROM published_marts WHERE table_name = 'funnels' AND dt = $1"
+    assert ask(warehouse, emptied, TOMORROW) == [(0,)]
+    touched = {name for name in after if after[name] != before[name]}
+    assert touched == {"daily_kpis", "funnels", "published_marts"}
+
+
+def test_analysis_tables_keep_every_day(warehouse: Warehouse, tmp_path: Path) -> None:
+    days = nights.days(5)
+    for number, day in enumerate(days, 1):
+        put(warehouse, with_marts(tmp_path, *days[:number], night=nights.night(tmp_path, day=day)))
+    assert ask(warehouse, "SELECT count(DISTINCT dt) FROM recommendations") == [(3,)]
+    for table in MARTS:
+        assert ask(warehouse, f"SELECT count(DISTINCT dt), count(*) FROM {table.name}") == [(5, 10)]
+
+
+def test_shops_keep_their_own_days(warehouse: Warehouse, tmp_path: Path) -> None:
+    put(warehouse, with_marts(tmp_path, DAY))
+    other = nights.night(
+        tmp_path / "other",
+        recommendations=nights.recommendations(shop="zoo"),
+        users=nights.users(list(LISTS), shop="zoo"),
+        promotions=[],
+        data_quality=[],
+    )
+    marts = [
+        replace(m, partition=Partition("zoo", m.partition.table, DAY))
+        for m in nights.marts(tmp_path, DAY, num_sessions=7)
+    ]
+    put(warehouse, replace(other, partition=Partition("zoo", "recommendations", DAY), marts=marts))
+    told = "SELECT shop, num_sessions FROM v_daily_kpis WHERE platform = 'web' ORDER BY shop"
+    assert ask(warehouse, told) == [("acme", 4), ("zoo", 7)]
+
+
+def _broken_mart(table: Table, *rows: dict[str, Any], num_rows: int | None = None) -> Callable[[Path], Night]:
+    def broken(folder: Path) -> Night:
+        made = [row | change for row, change in itertools.zip_longest(nights.mart_rows(table), rows, fillvalue={})]
+        days = [nights.mart(folder, one, nights.mart_rows(one)) for one in MARTS if one != table]
+        wrong = nights.mart(folder, table, made)
+        days.append(wrong if num_rows is None else replace(wrong, num_rows=num_rows))
+        return replace(nights.night(folder, CHANGED), marts=days)
+
+    return broken
+
+
+BROKEN_MARTS: dict[str, Callable[[Path], Night]] = {
+    "funnels_rows: 2 rows, allowed 3 to 3": _broken_mart(FUNNELS, num_rows=3),
+    "daily_kpis_foreign_rows: 1 rows of another day": _broken_mart(DAILY_KPIS, {}, {"dt": TOMORROW}),
+    "decision_paths_repeated_rows: 1 rows of the same day": _broken_mart(DECISION_PATHS, {}, {"platform": "(all)"}),
+    "decision_times_days_without_all: 1 days without a row for (all)": _broken_mart(
+        DECISION_TIMES, {"platform": "app"}
+    ),
+    "daily_kpis_broken_totals: 1 days whose platforms": _broken_mart(DAILY_KPIS, {"num_bot_sessions": 1}),
+    "funnels_rising_steps: 1 rows that grow": _broken_mart(FUNNELS, {}, {"num_viewed": 5}),
+    "funnels_other_sessions: 2 days and platforms": _broken_mart(FUNNELS, {"num_sessions": 5}, {"num_sessions": 3}),
+    "cart_abandonment_lost_lines: 1 rows whose items": _broken_mart(CART_ABANDONMENT, {}, {"num_open": 1}),
+}
+
+
+@pytest.mark.parametrize("sentence", BROKEN_MARTS)
+def test_a_failed_audit_of_an_analysis_table_stops_the_night(
+    published: Warehouse, tmp_path: Path, sentence: str
+) -> None:
+    before = everything(published)
+    with pytest.raises(GateFailed) as caught:
+        put(published, BROKEN_MARTS[sentence](tmp_path))
+    assert [failed for failed in caught.value.failed if failed.startswith(sentence)], caught.value.failed
+    assert everything(published) == before
+
+
+@pytest.mark.parametrize("point", ["replaced", "published"])
+def test_killed_before_the_commit_the_analysis_tables_are_as_they_were(
+    warehouse: Warehouse, tmp_path: Path, point: str
+) -> None:
+    put(warehouse, with_marts(tmp_path, DAY))
+    night = with_marts(tmp_path, DAY, num_sessions=6, night=nights.night(tmp_path / "second", CHANGED))
+    file = nights.saved(night, tmp_path / "night.json")
+    killed = subprocess.run(nights.argv(warehouse, file, point), capture_output=True, text=True)
+    assert killed.returncode == -9, killed.stderr
+    done = POINTS[point]
+    assert (sessions_told(warehouse), current(warehouse)) == (
+        ([(DAY, 6)], expected(CHANGED)) if done else ([(DAY, 4)], expected(LISTS))
+    )
+    mended = json.loads(subprocess.run(nights.argv(warehouse, file), capture_output=True, text=True, check=True).stdout)
+    assert mended["mart_days"] == (0 if done else 2)  # only daily_kpis and funnels tell of sessions
+    assert sessions_told(warehouse) == [(DAY, 6)]
 
 
 # -- definitions

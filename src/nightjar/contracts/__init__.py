@@ -4,11 +4,20 @@ from nightjar.contracts.errors import BAD_DATA, DONE, ENVIRONMENT, BadInput, Gat
 from nightjar.contracts.events import EVENTS, ITEM_KINDS, QUARANTINE, Kind, Platform
 from nightjar.contracts.features import LABELS, USER_FEATURES
 from nightjar.contracts.identity import IDENTITY, IDENTITY_LINKS, ApartRule, IdKind
+from nightjar.contracts.marts import (
+    CART_ABANDONMENT,
+    DAILY_KPIS,
+    DECISION_PATHS,
+    DECISION_TIMES,
+    DECISION_TRANSITIONS,
+    FUNNELS,
+    MARTS,
+)
 from nightjar.contracts.published import DATA_QUALITY, PROMOTIONS, PUBLISH_LOG, RECOMMENDATIONS, USERS
 from nightjar.contracts.rules import BOT_RULES, ROW_RULES
 from nightjar.contracts.sequences import HOLDOUT, ITEMS, SEQUENCES, VOCABULARY
 from nightjar.contracts.sessions import SESSION_EVENTS, SESSION_RENAMES, SESSIONS
-from nightjar.contracts.table import Column, Partition, Table
+from nightjar.contracts.table import Column, Partition, Ratio, Table
 
 TABLES: dict[str, Table] = {
     table.name: table
@@ -26,6 +35,7 @@ TABLES: dict[str, Table] = {
         HOLDOUT,
         USER_FEATURES,
         LABELS,
+        *MARTS,
         RECOMMENDATIONS,
         USERS,
         PUBLISH_LOG,
@@ -37,16 +47,23 @@ TABLES: dict[str, Table] = {
 __all__ = [
     "BAD_DATA",
     "BOT_RULES",
+    "CART_ABANDONMENT",
+    "DAILY_KPIS",
     "DATA_QUALITY",
+    "DECISION_PATHS",
+    "DECISION_TIMES",
+    "DECISION_TRANSITIONS",
     "DONE",
     "ENVIRONMENT",
     "EVENTS",
+    "FUNNELS",
     "HOLDOUT",
     "IDENTITY",
     "IDENTITY_LINKS",
     "ITEMS",
     "ITEM_KINDS",
     "LABELS",
+    "MARTS",
     "PROMOTIONS",
     "PUBLISH_LOG",
     "QUARANTINE",
@@ -68,5 +85,6 @@ __all__ = [
     "Kind",
     "Partition",
     "Platform",
+    "Ratio",
     "Table",
 ]

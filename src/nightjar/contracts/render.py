@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nightjar.contracts.table import Column, Table
+from nightjar.contracts.table import Column, Ratio, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,8 +74,25 @@ def warehouse_ddl(table: Table, dialect: str) -> str:
     lines = [f"  {c.name} {types[c.type]}" + ("" if c.nullable else " NOT NULL") for c in table.columns]
     statements = [f"CREATE TABLE IF NOT EXISTS {table.name} (\n" + ",\n".join(lines) + "\n);"]
     statements.append(f"COMMENT ON TABLE {table.name} IS {_quoted(table.doc)};")
-    statements += [f"COMMENT ON COLUMN {table.name}.{c.name} IS {_quoted(_described(c))};" for c in table.columns]
+    statements += [f"{_comment_on(table.name, c)};" for c in table.columns]
     return "\n".join(statements) + "\n"
+
+
+def ratios_view(table: Table, name: str) -> list[str]:
+    """Statements of a view: the table's columns and its ratios, null over 0, with comments; for either warehouse."""
+    columns = [f"t.{column}" for column in table.names]
+    columns += [
+        f"CAST(t.{ratio.part} AS DOUBLE PRECISION) / nullif({' + '.join(f't.{part}' for part in ratio.whole)}, 0)"
+        f" AS {ratio.name}"
+        for ratio in table.ratios
+    ]
+    comments = [_comment_on(name, column) for column in table.columns]
+    comments += [_comment_on(name, ratio) for ratio in table.ratios]
+    return [
+        f"CREATE VIEW {name} AS\nSELECT\n  " + ",\n  ".join(columns) + f"\nFROM {table.name} t",
+        f"COMMENT ON VIEW {name} IS {_quoted(table.doc)}",
+        *comments,
+    ]
 
 
 def dictionary(tables: dict[str, Table]) -> str:
@@ -91,11 +108,26 @@ def dictionary(tables: dict[str, Table]) -> str:
             f"| {c.name} | {c.type} | {'yes' if c.nullable else 'no'} | {c.doc} | {c.unit} |".replace(" |  |", " | |")
             for c in table.columns
         ]
+        pages += ["", *_ratios(table)] if table.ratios else []
         pages.append("")
     return "\n".join(pages)
 
 
-def _described(column: Column) -> str:
+def _ratios(table: Table) -> list[str]:
+    rows = [f"| {r.name} | {r.part} / {_sum(r.whole)} | {r.doc} | {r.unit} |" for r in table.ratios]
+    where = f"Ratios, derived where they are read, as in the warehouse's view `v_{table.name}`; null over 0."
+    return [where, "", "| ratio | is | meaning | unit |", "|---|---|---|---|", *rows]
+
+
+def _sum(names: tuple[str, ...]) -> str:
+    return names[0] if len(names) == 1 else f"({' + '.join(names)})"
+
+
+def _comment_on(relation: str, column: Column | Ratio) -> str:
+    return f"COMMENT ON COLUMN {relation}.{column.name} IS {_quoted(_described(column))}"
+
+
+def _described(column: Column | Ratio) -> str:
     return column.doc + (f" ({column.unit})" if column.unit else "")
 
 

@@ -47,6 +47,21 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Ratio:
+    """A quotient of columns, derived where it is read: over days its parts add up, and it does not.
+
+    Args:
+        whole: columns whose sum divides `part`; where that is 0 the ratio is null.
+    """
+
+    name: str
+    part: str
+    whole: tuple[str, ...]
+    doc: str
+    unit: str
+
+
+@dataclass(frozen=True)
 class Table:
     """A table's contract.
 
@@ -62,11 +77,16 @@ class Table:
     version: int = 1
     #: Why the data may still surprise: what the table does not promise.
     caveats: tuple[str, ...] = field(default=())
+    ratios: tuple[Ratio, ...] = field(default=())
 
     def __post_init__(self) -> None:
         unknown = [name for name in (*self.key, *self.order) if name not in self.names]
         if unknown:
             raise ValueError(f"table {self.name}: key or order names no such column: {', '.join(unknown)}")
+        for ratio in self.ratios:
+            unknown = [name for name in (ratio.part, *ratio.whole) if name not in self.names]
+            if unknown:
+                raise ValueError(f"table {self.name}: ratio {ratio.name} has no such column: {', '.join(unknown)}")
 
     @property
     def names(self) -> tuple[str, ...]:

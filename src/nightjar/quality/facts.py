@@ -43,7 +43,7 @@ from nightjar.quality.history import (
     rise_over_median,
     same_kind,
 )
-from nightjar.quality.suites import LISTED_VALUES
+from nightjar.quality.suites import listed_values
 from nightjar.settings import Gate
 
 if TYPE_CHECKING:
@@ -259,9 +259,7 @@ def _contract_measures(table: Table) -> dict[str, Column]:
         if not column.nullable and column.name != "dt"
     }
     values = {
-        f"unlisted_rows_{name}": F.count_if(~F.col(name).isin(*LISTED_VALUES[name]))
-        for name in table.names
-        if name in LISTED_VALUES
+        f"unlisted_rows_{name}": F.count_if(~F.col(name).isin(*values)) for name, values in listed_values(table).items()
     }
     return nulls | values
 

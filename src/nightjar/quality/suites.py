@@ -14,9 +14,16 @@ from typing import Any, Literal
 
 from nightjar.contracts import (
     BOT_RULES,
+    CART_ABANDONMENT,
+    DAILY_KPIS,
+    DECISION_PATHS,
+    DECISION_TIMES,
+    DECISION_TRANSITIONS,
     EVENTS,
+    FUNNELS,
     IDENTITY,
     LABELS,
+    MARTS,
     RECOMMENDATIONS,
     SEQUENCES,
     SESSION_EVENTS,
@@ -28,6 +35,7 @@ from nightjar.contracts import (
     Platform,
     Table,
 )
+from nightjar.contracts.marts import ALL, END, START
 from nightjar.settings import Conf, Gate
 
 Severity = Literal["stop", "warn"]
@@ -55,7 +63,15 @@ LISTED_VALUES: dict[str, tuple[str, ...]] = {
     "apart_rule": tuple(ApartRule),
     "strategy": ("model", "popular"),
     "reason_code": ("because_viewed", "because_carted", "because_bought", "popular_now"),
+    "from_kind": (START, *Kind),
+    "to_kind": (*Kind, END),
 }
+
+
+def listed_values(table: Table) -> dict[str, tuple[str, ...]]:
+    """The table's columns whose values are a closed list; rows of analysis tables may stand for every platform."""
+    values = LISTED_VALUES | ({"platform": (*Platform, ALL)} if table in MARTS else {})
+    return {name: values[name] for name in table.names if name in values}
 
 
 @dataclass(frozen=True)
@@ -281,6 +297,46 @@ def recommendations_suite(conf: Conf) -> Suite:
     )
 
 
+def daily_kpis_suite(conf: Conf) -> Suite:
+    why = "Revenue beside the usual one on such a weekday."
+    gate = conf.gate
+    ratio = _between("revenue_ratio", gate.volume_ratio_min, gate.volume_ratio_max, why, "warn", compares=True)
+    return _mart_suite(DAILY_KPIS, _totals(), ratio)
+
+
+def funnels_suite(conf: Conf) -> Suite:
+    return _mart_suite(FUNNELS, _totals())
+
+
+def decision_transitions_suite(conf: Conf) -> Suite:
+    return _mart_suite(DECISION_TRANSITIONS, _totals())
+
+
+def decision_paths_suite(conf: Conf) -> Suite:
+    return _mart_suite(DECISION_PATHS)
+
+
+def decision_times_suite(conf: Conf) -> Suite:
+    return _mart_suite(DECISION_TIMES, _totals())
+
+
+def cart_abandonment_suite(conf: Conf) -> Suite:
+    return _mart_suite(CART_ABANDONMENT, _totals())
+
+
+def _totals() -> Rule:
+    return _exactly_none("broken_totals", "Where rows under (all) are sums, they are.")
+
+
+def _mart_suite(table: Table, *rules: Rule) -> Suite:
+    return _suite(
+        table,
+        _exactly_none("impossible_rows", "Parts cannot exceed the whole, and steps cannot grow."),
+        _exactly_none("unreconciled_rows", "The same sessions as in the sessions table, day by day."),
+        *rules,
+    )
+
+
 #: Every gated table.
 SUITES: dict[str, Callable[[Conf], Suite]] = {
     EVENTS.name: events_suite,
@@ -291,6 +347,12 @@ SUITES: dict[str, Callable[[Conf], Suite]] = {
     USER_FEATURES.name: user_features_suite,
     LABELS.name: labels_suite,
     RECOMMENDATIONS.name: recommendations_suite,
+    DAILY_KPIS.name: daily_kpis_suite,
+    FUNNELS.name: funnels_suite,
+    DECISION_TRANSITIONS.name: decision_transitions_suite,
+    DECISION_PATHS.name: decision_paths_suite,
+    DECISION_TIMES.name: decision_times_suite,
+    CART_ABANDONMENT.name: cart_abandonment_suite,
 }
 
 
@@ -310,8 +372,8 @@ def _contract_rules(table: Table) -> list[Rule]:
     for column in table.columns:
         if not column.nullable:
             rules.append(_exactly_none(f"null_rows_{column.name}", column.doc))
-        if column.name in LISTED_VALUES:
-            values = ", ".join(LISTED_VALUES[column.name])
+        if column.name in listed_values(table):
+            values = ", ".join(listed_values(table)[column.name])
             rules.append(_exactly_none(f"unlisted_rows_{column.name}", f"Only {values}."))
     rules.append(_between("num_rows", 1, None, "An empty day is a lost day."))
     rules.append(_exactly_none("num_duplicate_keys", f"Each {', '.join(table.key)} occurs once."))

@@ -139,6 +139,11 @@ class Lake:
         """The days a table has, oldest first."""
         return sorted(date.fromisoformat(day) for day in self._current(shop)[1].get(table, {}))
 
+    def entries(self, shop: str, table: str) -> dict[date, Entry]:
+        """What each day of a table holds, oldest first; all of one snapshot."""
+        days = self._current(shop)[1].get(table, {})
+        return {date.fromisoformat(day): self._read_entry(days[day]) for day in sorted(days)}
+
     def has(self, partition: Partition) -> bool:
         return partition.day.isoformat() in self._current(partition.shop)[1].get(partition.table, {})
 

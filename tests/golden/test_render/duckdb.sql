@@ -478,6 +478,216 @@ COMMENT ON COLUMN labels.clicked_next IS 'Clicked within the horizon; null as ab
 COMMENT ON COLUMN labels.coupon_claimed_next IS 'Claimed a coupon within the horizon; null as above.';
 COMMENT ON COLUMN labels.coupon_used_next IS 'Bought within the horizon by a campaign that the person had claimed as a coupon; null as above.';
 
+CREATE TABLE IF NOT EXISTS daily_kpis (
+  dt DATE NOT NULL,
+  platform VARCHAR NOT NULL,
+  known_days INTEGER NOT NULL,
+  num_visitors BIGINT NOT NULL,
+  num_new_visitors BIGINT NOT NULL,
+  num_returning_visitors BIGINT NOT NULL,
+  num_persons BIGINT NOT NULL,
+  num_logged_in_persons BIGINT NOT NULL,
+  num_sessions BIGINT NOT NULL,
+  num_bounces BIGINT NOT NULL,
+  num_sessions_with_cart BIGINT NOT NULL,
+  num_sessions_with_purchase BIGINT NOT NULL,
+  num_events BIGINT NOT NULL,
+  num_views BIGINT NOT NULL,
+  num_searches BIGINT NOT NULL,
+  num_carts BIGINT NOT NULL,
+  num_purchases BIGINT NOT NULL,
+  num_returns BIGINT NOT NULL,
+  num_reviews BIGINT NOT NULL,
+  num_coupons BIGINT NOT NULL,
+  num_clicks BIGINT NOT NULL,
+  num_impressions BIGINT NOT NULL,
+  num_uncarts BIGINT NOT NULL,
+  num_favourites BIGINT NOT NULL,
+  num_cancels BIGINT NOT NULL,
+  num_orders BIGINT NOT NULL,
+  num_pieces BIGINT NOT NULL,
+  revenue DOUBLE NOT NULL,
+  num_unpriced_purchases BIGINT NOT NULL,
+  num_returned_pieces BIGINT NOT NULL,
+  returned_value DOUBLE NOT NULL,
+  num_cancelled_pieces BIGINT NOT NULL,
+  cancelled_value DOUBLE NOT NULL,
+  num_bot_sessions BIGINT NOT NULL,
+  num_bot_events BIGINT NOT NULL
+);
+COMMENT ON TABLE daily_kpis IS 'What a shop asks first about a day.';
+COMMENT ON COLUMN daily_kpis.dt IS 'The shop''s day on which the sessions start.';
+COMMENT ON COLUMN daily_kpis.platform IS 'Platform of the session''s first event; (all) for every one.';
+COMMENT ON COLUMN daily_kpis.known_days IS 'Days before this one that the log covers, at most `marts.lookback_days`: with fewer, less is known of before. (days)';
+COMMENT ON COLUMN daily_kpis.num_visitors IS 'Distinct visitors. (visitors)';
+COMMENT ON COLUMN daily_kpis.num_new_visitors IS 'Of them, those without a session in the `marts.lookback_days` before, on whatever platform. (visitors)';
+COMMENT ON COLUMN daily_kpis.num_returning_visitors IS 'Of them, the others. (visitors)';
+COMMENT ON COLUMN daily_kpis.num_persons IS 'Distinct people on all their devices, as known at the end of the day. (people)';
+COMMENT ON COLUMN daily_kpis.num_logged_in_persons IS 'Of them, those with a login on this platform that day. (people)';
+COMMENT ON COLUMN daily_kpis.num_sessions IS 'Sessions. (sessions)';
+COMMENT ON COLUMN daily_kpis.num_bounces IS 'Sessions with at most one event, impressions aside. (sessions)';
+COMMENT ON COLUMN daily_kpis.num_sessions_with_cart IS 'Sessions with an addition to the cart. (sessions)';
+COMMENT ON COLUMN daily_kpis.num_sessions_with_purchase IS 'Sessions with a purchase. (sessions)';
+COMMENT ON COLUMN daily_kpis.num_events IS 'Events of any kind. (events)';
+COMMENT ON COLUMN daily_kpis.num_views IS 'Item views. (events)';
+COMMENT ON COLUMN daily_kpis.num_searches IS 'Searches. (events)';
+COMMENT ON COLUMN daily_kpis.num_carts IS 'Additions to the cart. (events)';
+COMMENT ON COLUMN daily_kpis.num_purchases IS 'Purchase rows. (events)';
+COMMENT ON COLUMN daily_kpis.num_returns IS 'Return rows. (events)';
+COMMENT ON COLUMN daily_kpis.num_reviews IS 'Reviews. (events)';
+COMMENT ON COLUMN daily_kpis.num_coupons IS 'Coupon events. (events)';
+COMMENT ON COLUMN daily_kpis.num_clicks IS 'Clicks on what was shown. (events)';
+COMMENT ON COLUMN daily_kpis.num_impressions IS 'Times that something was shown. (events)';
+COMMENT ON COLUMN daily_kpis.num_uncarts IS 'Removals from the cart. (events)';
+COMMENT ON COLUMN daily_kpis.num_favourites IS 'Additions to a wish list. (events)';
+COMMENT ON COLUMN daily_kpis.num_cancels IS 'Orders or parts of them withdrawn. (events)';
+COMMENT ON COLUMN daily_kpis.num_orders IS 'Distinct orders; a session''s purchases without an order id are one. (orders)';
+COMMENT ON COLUMN daily_kpis.num_pieces IS 'Pieces bought; an unknown quantity is one. (pieces)';
+COMMENT ON COLUMN daily_kpis.revenue IS 'Sum of price x quantity over purchases, before cancellations and returns. (shop''s currency)';
+COMMENT ON COLUMN daily_kpis.num_unpriced_purchases IS 'Purchase rows without a price: no revenue is counted for them. (events)';
+COMMENT ON COLUMN daily_kpis.num_returned_pieces IS 'Pieces returned that day, whenever they were bought. (pieces)';
+COMMENT ON COLUMN daily_kpis.returned_value IS 'Sum of price x quantity over returns; without a price nothing. (shop''s currency)';
+COMMENT ON COLUMN daily_kpis.num_cancelled_pieces IS 'Pieces withdrawn that day, whenever they were ordered. (pieces)';
+COMMENT ON COLUMN daily_kpis.cancelled_value IS 'Sum of price x quantity over cancellations; without a price nothing. (shop''s currency)';
+COMMENT ON COLUMN daily_kpis.num_bot_sessions IS 'Sessions of bots, in no other count. (sessions)';
+COMMENT ON COLUMN daily_kpis.num_bot_events IS 'Events of bots, in no other count. (events)';
+
+CREATE TABLE IF NOT EXISTS funnels (
+  dt DATE NOT NULL,
+  platform VARCHAR NOT NULL,
+  category VARCHAR NOT NULL,
+  campaign VARCHAR NOT NULL,
+  num_sessions BIGINT NOT NULL,
+  num_viewed BIGINT NOT NULL,
+  num_carted BIGINT NOT NULL,
+  num_bought BIGINT NOT NULL,
+  num_viewed_carted BIGINT NOT NULL,
+  num_viewed_carted_bought BIGINT NOT NULL,
+  num_lost_after_view BIGINT NOT NULL,
+  num_lost_after_cart BIGINT NOT NULL
+);
+COMMENT ON TABLE funnels IS 'How far sessions get from view over cart to purchase.';
+COMMENT ON COLUMN funnels.dt IS 'The shop''s day on which the sessions start.';
+COMMENT ON COLUMN funnels.platform IS 'Platform of the session''s first event; (all) for every one.';
+COMMENT ON COLUMN funnels.category IS 'Category of the item as of the day, the `marts.top_categories` with most events; (other), (none) where the item has none, (all) for every event, those without an item included.';
+COMMENT ON COLUMN funnels.campaign IS 'Source of the visit, the day''s `marts.top_campaigns` with most sessions; (other), (none), (all).';
+COMMENT ON COLUMN funnels.num_sessions IS 'Sessions with an event on an item of the category; with any for (all). (sessions)';
+COMMENT ON COLUMN funnels.num_viewed IS 'Sessions with a view. (sessions)';
+COMMENT ON COLUMN funnels.num_carted IS 'Sessions with an addition to the cart, viewed before or not. (sessions)';
+COMMENT ON COLUMN funnels.num_bought IS 'Sessions with a purchase, whatever came before. (sessions)';
+COMMENT ON COLUMN funnels.num_viewed_carted IS 'Sessions with a view and later an addition to the cart. (sessions)';
+COMMENT ON COLUMN funnels.num_viewed_carted_bought IS 'Sessions with a view, later an addition to the cart and later a purchase. (sessions)';
+COMMENT ON COLUMN funnels.num_lost_after_view IS 'num_viewed less num_viewed_carted. (sessions)';
+COMMENT ON COLUMN funnels.num_lost_after_cart IS 'num_viewed_carted less num_viewed_carted_bought. (sessions)';
+
+CREATE TABLE IF NOT EXISTS decision_transitions (
+  dt DATE NOT NULL,
+  platform VARCHAR NOT NULL,
+  from_kind VARCHAR NOT NULL,
+  to_kind VARCHAR NOT NULL,
+  num_transitions BIGINT NOT NULL,
+  num_from BIGINT NOT NULL
+);
+COMMENT ON TABLE decision_transitions IS 'What people do next within a session.';
+COMMENT ON COLUMN decision_transitions.dt IS 'The shop''s day on which the sessions start.';
+COMMENT ON COLUMN decision_transitions.platform IS 'Platform of the session''s first event; (all) for every one.';
+COMMENT ON COLUMN decision_transitions.from_kind IS 'Kind of an event, among `marts.path_kinds`; or (start).';
+COMMENT ON COLUMN decision_transitions.to_kind IS 'Kind of the next one; or (end).';
+COMMENT ON COLUMN decision_transitions.num_transitions IS 'Times that the one followed the other. (transitions)';
+COMMENT ON COLUMN decision_transitions.num_from IS 'Times that anything followed from_kind. (transitions)';
+
+CREATE TABLE IF NOT EXISTS decision_paths (
+  dt DATE NOT NULL,
+  platform VARCHAR NOT NULL,
+  path VARCHAR NOT NULL,
+  num_paths BIGINT NOT NULL,
+  num_sessions BIGINT NOT NULL,
+  num_bought BIGINT NOT NULL,
+  num_all_sessions BIGINT NOT NULL
+);
+COMMENT ON TABLE decision_paths IS 'The most common ways through a session.';
+COMMENT ON COLUMN decision_paths.dt IS 'The shop''s day on which the sessions start.';
+COMMENT ON COLUMN decision_paths.platform IS 'Platform of the session''s first event; (all) for every one.';
+COMMENT ON COLUMN decision_paths.path IS 'Kinds in order, such as view>view>cart>purchase; (none) without an event of `marts.path_kinds`, (other) for all but the `marts.top_paths` of the platform.';
+COMMENT ON COLUMN decision_paths.num_paths IS 'Different paths in the row: 1, more for (other). (paths)';
+COMMENT ON COLUMN decision_paths.num_sessions IS 'Sessions that went this way. (sessions)';
+COMMENT ON COLUMN decision_paths.num_bought IS 'Of them, those with a purchase, also beyond the path''s end. (sessions)';
+COMMENT ON COLUMN decision_paths.num_all_sessions IS 'Sessions of the platform that day. (sessions)';
+
+CREATE TABLE IF NOT EXISTS decision_times (
+  dt DATE NOT NULL,
+  platform VARCHAR NOT NULL,
+  known_days INTEGER NOT NULL,
+  num_bought_items BIGINT NOT NULL,
+  num_viewed_items BIGINT NOT NULL,
+  minutes_from_view_p25 DOUBLE,
+  minutes_from_view_median DOUBLE,
+  minutes_from_view_p75 DOUBLE,
+  minutes_from_view_p90 DOUBLE,
+  num_sessions BIGINT NOT NULL,
+  minutes_from_start_p25 DOUBLE,
+  minutes_from_start_median DOUBLE,
+  minutes_from_start_p75 DOUBLE,
+  minutes_from_start_p90 DOUBLE,
+  num_first_sessions BIGINT NOT NULL,
+  sessions_before_p25 DOUBLE,
+  sessions_before_median DOUBLE,
+  sessions_before_p75 DOUBLE,
+  sessions_before_p90 DOUBLE
+);
+COMMENT ON TABLE decision_times IS 'How long people take to buy.';
+COMMENT ON COLUMN decision_times.dt IS 'The shop''s day on which the sessions start.';
+COMMENT ON COLUMN decision_times.platform IS 'Platform of the session''s first event; (all) for every one.';
+COMMENT ON COLUMN decision_times.known_days IS 'Days before this one that the log covers, at most `marts.lookback_days`: with fewer, less is known of before. (days)';
+COMMENT ON COLUMN decision_times.num_bought_items IS 'Different items bought, session by session. (items)';
+COMMENT ON COLUMN decision_times.num_viewed_items IS 'Of them, those that the person had viewed within `marts.lookback_days` before, in whatever session. (items)';
+COMMENT ON COLUMN decision_times.minutes_from_view_p25 IS 'Lower quartile of the time from an item''s first such view to its purchase. (minutes)';
+COMMENT ON COLUMN decision_times.minutes_from_view_median IS 'Median of the time from an item''s first such view to its purchase. (minutes)';
+COMMENT ON COLUMN decision_times.minutes_from_view_p75 IS 'Upper quartile of the time from an item''s first such view to its purchase. (minutes)';
+COMMENT ON COLUMN decision_times.minutes_from_view_p90 IS '90th percentile of the time from an item''s first such view to its purchase. (minutes)';
+COMMENT ON COLUMN decision_times.num_sessions IS 'Sessions with a purchase. (sessions)';
+COMMENT ON COLUMN decision_times.minutes_from_start_p25 IS 'Lower quartile of the time from a session''s start to its first purchase. (minutes)';
+COMMENT ON COLUMN decision_times.minutes_from_start_median IS 'Median of the time from a session''s start to its first purchase. (minutes)';
+COMMENT ON COLUMN decision_times.minutes_from_start_p75 IS 'Upper quartile of the time from a session''s start to its first purchase. (minutes)';
+COMMENT ON COLUMN decision_times.minutes_from_start_p90 IS '90th percentile of the time from a session''s start to its first purchase. (minutes)';
+COMMENT ON COLUMN decision_times.num_first_sessions IS 'Of them, those without an earlier session of the person. (sessions)';
+COMMENT ON COLUMN decision_times.sessions_before_p25 IS 'Lower quartile of the number of the person''s earlier sessions within `marts.lookback_days`. (sessions)';
+COMMENT ON COLUMN decision_times.sessions_before_median IS 'Median of the number of the person''s earlier sessions within `marts.lookback_days`. (sessions)';
+COMMENT ON COLUMN decision_times.sessions_before_p75 IS 'Upper quartile of the number of the person''s earlier sessions within `marts.lookback_days`. (sessions)';
+COMMENT ON COLUMN decision_times.sessions_before_p90 IS '90th percentile of the number of the person''s earlier sessions within `marts.lookback_days`. (sessions)';
+
+CREATE TABLE IF NOT EXISTS cart_abandonment (
+  dt DATE NOT NULL,
+  platform VARCHAR NOT NULL,
+  category VARCHAR NOT NULL,
+  num_carts BIGINT NOT NULL,
+  num_lines BIGINT NOT NULL,
+  num_bought BIGINT NOT NULL,
+  num_removed BIGINT NOT NULL,
+  num_abandoned BIGINT NOT NULL,
+  num_open BIGINT NOT NULL,
+  num_recovered BIGINT NOT NULL,
+  num_unpriced BIGINT NOT NULL,
+  value_abandoned DOUBLE NOT NULL,
+  value_recovered DOUBLE NOT NULL,
+  value_left DOUBLE NOT NULL
+);
+COMMENT ON TABLE cart_abandonment IS 'What became of the items that people put into carts.';
+COMMENT ON COLUMN cart_abandonment.dt IS 'The shop''s day on which the sessions start.';
+COMMENT ON COLUMN cart_abandonment.platform IS 'Platform of the session''s first event; (all) for every one.';
+COMMENT ON COLUMN cart_abandonment.category IS 'Category of the item as of the day, the `marts.top_categories` with most events; (other), (none) where the item has none, (all) for every event, those without an item included.';
+COMMENT ON COLUMN cart_abandonment.num_carts IS 'Sessions that put an item into the cart. (sessions)';
+COMMENT ON COLUMN cart_abandonment.num_lines IS 'Items put into carts, once per session; the sum of the next four. (items)';
+COMMENT ON COLUMN cart_abandonment.num_bought IS 'Bought by the same person within `marts.cart_hours` and `marts.cart_sessions`. (items)';
+COMMENT ON COLUMN cart_abandonment.num_removed IS 'Taken out again in the same session, and not bought. (items)';
+COMMENT ON COLUMN cart_abandonment.num_abandoned IS 'Left in the cart, and not bought in that time. (items)';
+COMMENT ON COLUMN cart_abandonment.num_open IS 'Left in the cart while that time is not over; none once it is. (items)';
+COMMENT ON COLUMN cart_abandonment.num_recovered IS 'Abandoned, but bought within `marts.recovery_days`, as far as is known. (items)';
+COMMENT ON COLUMN cart_abandonment.num_unpriced IS 'Abandoned without a known price: missing from the values. (items)';
+COMMENT ON COLUMN cart_abandonment.value_abandoned IS 'Price x quantity of abandoned items. (shop''s currency)';
+COMMENT ON COLUMN cart_abandonment.value_recovered IS 'Price x quantity of the recovered ones, as they lay in the cart. (shop''s currency)';
+COMMENT ON COLUMN cart_abandonment.value_left IS 'value_abandoned less value_recovered. (shop''s currency)';
+
 CREATE TABLE IF NOT EXISTS recommendations (
   row_key VARCHAR NOT NULL,
   shop VARCHAR NOT NULL,

@@ -86,6 +86,321 @@ COMMENT ON COLUMN items.num_recent IS 'Events in the latest days of `score.popul
 
 COMMENT ON COLUMN items.num_purchases IS 'Purchase rows in the window. (events)';
 
+CREATE TABLE IF NOT EXISTS daily_kpis (
+  shop VARCHAR NOT NULL,
+  dt DATE NOT NULL,
+  platform VARCHAR NOT NULL,
+  known_days INTEGER NOT NULL,
+  num_visitors BIGINT NOT NULL,
+  num_new_visitors BIGINT NOT NULL,
+  num_returning_visitors BIGINT NOT NULL,
+  num_persons BIGINT NOT NULL,
+  num_logged_in_persons BIGINT NOT NULL,
+  num_sessions BIGINT NOT NULL,
+  num_bounces BIGINT NOT NULL,
+  num_sessions_with_cart BIGINT NOT NULL,
+  num_sessions_with_purchase BIGINT NOT NULL,
+  num_events BIGINT NOT NULL,
+  num_views BIGINT NOT NULL,
+  num_searches BIGINT NOT NULL,
+  num_carts BIGINT NOT NULL,
+  num_purchases BIGINT NOT NULL,
+  num_returns BIGINT NOT NULL,
+  num_reviews BIGINT NOT NULL,
+  num_coupons BIGINT NOT NULL,
+  num_clicks BIGINT NOT NULL,
+  num_impressions BIGINT NOT NULL,
+  num_uncarts BIGINT NOT NULL,
+  num_orders BIGINT NOT NULL,
+  num_pieces BIGINT NOT NULL,
+  revenue DOUBLE NOT NULL,
+  num_unpriced_purchases BIGINT NOT NULL,
+  num_returned_pieces BIGINT NOT NULL,
+  returned_value DOUBLE NOT NULL,
+  num_bot_sessions BIGINT NOT NULL,
+  num_bot_events BIGINT NOT NULL
+);
+
+COMMENT ON TABLE daily_kpis IS 'What a shop asks first about a day.';
+
+COMMENT ON COLUMN daily_kpis.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN daily_kpis.dt IS 'The shop''s day on which the sessions start.';
+
+COMMENT ON COLUMN daily_kpis.platform IS 'Platform of the session''s first event; (all) for every one.';
+
+COMMENT ON COLUMN daily_kpis.known_days IS 'Days before this one that the log covers, at most `marts.lookback_days`: with fewer, less is known of before. (days)';
+
+COMMENT ON COLUMN daily_kpis.num_visitors IS 'Distinct visitors. (visitors)';
+
+COMMENT ON COLUMN daily_kpis.num_new_visitors IS 'Of them, those without a session in the `marts.lookback_days` before, on whatever platform. (visitors)';
+
+COMMENT ON COLUMN daily_kpis.num_returning_visitors IS 'Of them, the others. (visitors)';
+
+COMMENT ON COLUMN daily_kpis.num_persons IS 'Distinct people: a session''s login, else its visitor. (people)';
+
+COMMENT ON COLUMN daily_kpis.num_logged_in_persons IS 'Of them, those with a login on this platform that day. (people)';
+
+COMMENT ON COLUMN daily_kpis.num_sessions IS 'Sessions. (sessions)';
+
+COMMENT ON COLUMN daily_kpis.num_bounces IS 'Sessions with at most one event, impressions aside. (sessions)';
+
+COMMENT ON COLUMN daily_kpis.num_sessions_with_cart IS 'Sessions with an addition to the cart. (sessions)';
+
+COMMENT ON COLUMN daily_kpis.num_sessions_with_purchase IS 'Sessions with a purchase. (sessions)';
+
+COMMENT ON COLUMN daily_kpis.num_events IS 'Events of any kind. (events)';
+
+COMMENT ON COLUMN daily_kpis.num_views IS 'Item views. (events)';
+
+COMMENT ON COLUMN daily_kpis.num_searches IS 'Searches. (events)';
+
+COMMENT ON COLUMN daily_kpis.num_carts IS 'Additions to the cart. (events)';
+
+COMMENT ON COLUMN daily_kpis.num_purchases IS 'Purchase rows. (events)';
+
+COMMENT ON COLUMN daily_kpis.num_returns IS 'Return rows. (events)';
+
+COMMENT ON COLUMN daily_kpis.num_reviews IS 'Reviews. (events)';
+
+COMMENT ON COLUMN daily_kpis.num_coupons IS 'Coupon events. (events)';
+
+COMMENT ON COLUMN daily_kpis.num_clicks IS 'Clicks on what was shown. (events)';
+
+COMMENT ON COLUMN daily_kpis.num_impressions IS 'Times that something was shown. (events)';
+
+COMMENT ON COLUMN daily_kpis.num_uncarts IS 'Removals from the cart. (events)';
+
+COMMENT ON COLUMN daily_kpis.num_orders IS 'Distinct orders; a session''s purchases without an order id are one. (orders)';
+
+COMMENT ON COLUMN daily_kpis.num_pieces IS 'Pieces bought; an unknown quantity is one. (pieces)';
+
+COMMENT ON COLUMN daily_kpis.revenue IS 'Sum of price x quantity over purchases, before returns. (shop''s currency)';
+
+COMMENT ON COLUMN daily_kpis.num_unpriced_purchases IS 'Purchase rows without a price: no revenue is counted for them. (events)';
+
+COMMENT ON COLUMN daily_kpis.num_returned_pieces IS 'Pieces returned that day, whenever they were bought. (pieces)';
+
+COMMENT ON COLUMN daily_kpis.returned_value IS 'Sum of price x quantity over returns; without a price nothing. (shop''s currency)';
+
+COMMENT ON COLUMN daily_kpis.num_bot_sessions IS 'Sessions of bots, in no other count. (sessions)';
+
+COMMENT ON COLUMN daily_kpis.num_bot_events IS 'Events of bots, in no other count. (events)';
+
+CREATE TABLE IF NOT EXISTS funnels (
+  shop VARCHAR NOT NULL,
+  dt DATE NOT NULL,
+  platform VARCHAR NOT NULL,
+  category VARCHAR NOT NULL,
+  campaign VARCHAR NOT NULL,
+  num_sessions BIGINT NOT NULL,
+  num_viewed BIGINT NOT NULL,
+  num_carted BIGINT NOT NULL,
+  num_bought BIGINT NOT NULL,
+  num_viewed_carted BIGINT NOT NULL,
+  num_viewed_carted_bought BIGINT NOT NULL,
+  num_lost_after_view BIGINT NOT NULL,
+  num_lost_after_cart BIGINT NOT NULL
+);
+
+COMMENT ON TABLE funnels IS 'How far sessions get from view over cart to purchase.';
+
+COMMENT ON COLUMN funnels.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN funnels.dt IS 'The shop''s day on which the sessions start.';
+
+COMMENT ON COLUMN funnels.platform IS 'Platform of the session''s first event; (all) for every one.';
+
+COMMENT ON COLUMN funnels.category IS 'Category of the item as of the day, the `marts.top_categories` with most events; (other), (none) where the item has none, (all) for every event, those without an item included.';
+
+COMMENT ON COLUMN funnels.campaign IS 'Source of the visit, the day''s `marts.top_campaigns` with most sessions; (other), (none), (all).';
+
+COMMENT ON COLUMN funnels.num_sessions IS 'Sessions with an event on an item of the category; with any for (all). (sessions)';
+
+COMMENT ON COLUMN funnels.num_viewed IS 'Sessions with a view. (sessions)';
+
+COMMENT ON COLUMN funnels.num_carted IS 'Sessions with an addition to the cart, viewed before or not. (sessions)';
+
+COMMENT ON COLUMN funnels.num_bought IS 'Sessions with a purchase, whatever came before. (sessions)';
+
+COMMENT ON COLUMN funnels.num_viewed_carted IS 'Sessions with a view and later an addition to the cart. (sessions)';
+
+COMMENT ON COLUMN funnels.num_viewed_carted_bought IS 'Sessions with a view, later an addition to the cart and later a purchase. (sessions)';
+
+COMMENT ON COLUMN funnels.num_lost_after_view IS 'num_viewed less num_viewed_carted. (sessions)';
+
+COMMENT ON COLUMN funnels.num_lost_after_cart IS 'num_viewed_carted less num_viewed_carted_bought. (sessions)';
+
+CREATE TABLE IF NOT EXISTS decision_transitions (
+  shop VARCHAR NOT NULL,
+  dt DATE NOT NULL,
+  platform VARCHAR NOT NULL,
+  from_kind VARCHAR NOT NULL,
+  to_kind VARCHAR NOT NULL,
+  num_transitions BIGINT NOT NULL,
+  num_from BIGINT NOT NULL
+);
+
+COMMENT ON TABLE decision_transitions IS 'What people do next within a session.';
+
+COMMENT ON COLUMN decision_transitions.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN decision_transitions.dt IS 'The shop''s day on which the sessions start.';
+
+COMMENT ON COLUMN decision_transitions.platform IS 'Platform of the session''s first event; (all) for every one.';
+
+COMMENT ON COLUMN decision_transitions.from_kind IS 'Kind of an event, among `marts.path_kinds`; or (start).';
+
+COMMENT ON COLUMN decision_transitions.to_kind IS 'Kind of the next one; or (end).';
+
+COMMENT ON COLUMN decision_transitions.num_transitions IS 'Times that the one followed the other. (transitions)';
+
+COMMENT ON COLUMN decision_transitions.num_from IS 'Times that anything followed from_kind. (transitions)';
+
+CREATE TABLE IF NOT EXISTS decision_paths (
+  shop VARCHAR NOT NULL,
+  dt DATE NOT NULL,
+  platform VARCHAR NOT NULL,
+  path VARCHAR NOT NULL,
+  num_paths BIGINT NOT NULL,
+  num_sessions BIGINT NOT NULL,
+  num_bought BIGINT NOT NULL,
+  num_all_sessions BIGINT NOT NULL
+);
+
+COMMENT ON TABLE decision_paths IS 'The most common ways through a session.';
+
+COMMENT ON COLUMN decision_paths.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN decision_paths.dt IS 'The shop''s day on which the sessions start.';
+
+COMMENT ON COLUMN decision_paths.platform IS 'Platform of the session''s first event; (all) for every one.';
+
+COMMENT ON COLUMN decision_paths.path IS 'Kinds in order, such as view>view>cart>purchase; (none) without an event of `marts.path_kinds`, (other) for all but the `marts.top_paths` of the platform.';
+
+COMMENT ON COLUMN decision_paths.num_paths IS 'Different paths in the row: 1, more for (other). (paths)';
+
+COMMENT ON COLUMN decision_paths.num_sessions IS 'Sessions that went this way. (sessions)';
+
+COMMENT ON COLUMN decision_paths.num_bought IS 'Of them, those with a purchase, also beyond the path''s end. (sessions)';
+
+COMMENT ON COLUMN decision_paths.num_all_sessions IS 'Sessions of the platform that day. (sessions)';
+
+CREATE TABLE IF NOT EXISTS decision_times (
+  shop VARCHAR NOT NULL,
+  dt DATE NOT NULL,
+  platform VARCHAR NOT NULL,
+  known_days INTEGER NOT NULL,
+  num_bought_items BIGINT NOT NULL,
+  num_viewed_items BIGINT NOT NULL,
+  minutes_from_view_p25 DOUBLE,
+  minutes_from_view_median DOUBLE,
+  minutes_from_view_p75 DOUBLE,
+  minutes_from_view_p90 DOUBLE,
+  num_sessions BIGINT NOT NULL,
+  minutes_from_start_p25 DOUBLE,
+  minutes_from_start_median DOUBLE,
+  minutes_from_start_p75 DOUBLE,
+  minutes_from_start_p90 DOUBLE,
+  num_first_sessions BIGINT NOT NULL,
+  sessions_before_p25 DOUBLE,
+  sessions_before_median DOUBLE,
+  sessions_before_p75 DOUBLE,
+  sessions_before_p90 DOUBLE
+);
+
+COMMENT ON TABLE decision_times IS 'How long people take to buy.';
+
+COMMENT ON COLUMN decision_times.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN decision_times.dt IS 'The shop''s day on which the sessions start.';
+
+COMMENT ON COLUMN decision_times.platform IS 'Platform of the session''s first event; (all) for every one.';
+
+COMMENT ON COLUMN decision_times.known_days IS 'Days before this one that the log covers, at most `marts.lookback_days`: with fewer, less is known of before. (days)';
+
+COMMENT ON COLUMN decision_times.num_bought_items IS 'Different items bought, session by session. (items)';
+
+COMMENT ON COLUMN decision_times.num_viewed_items IS 'Of them, those that the person had viewed within `marts.lookback_days` before, in whatever session. (items)';
+
+COMMENT ON COLUMN decision_times.minutes_from_view_p25 IS 'Lower quartile of the time from an item''s first such view to its purchase. (minutes)';
+
+COMMENT ON COLUMN decision_times.minutes_from_view_median IS 'Median of the time from an item''s first such view to its purchase. (minutes)';
+
+COMMENT ON COLUMN decision_times.minutes_from_view_p75 IS 'Upper quartile of the time from an item''s first such view to its purchase. (minutes)';
+
+COMMENT ON COLUMN decision_times.minutes_from_view_p90 IS '90th percentile of the time from an item''s first such view to its purchase. (minutes)';
+
+COMMENT ON COLUMN decision_times.num_sessions IS 'Sessions with a purchase. (sessions)';
+
+COMMENT ON COLUMN decision_times.minutes_from_start_p25 IS 'Lower quartile of the time from a session''s start to its first purchase. (minutes)';
+
+COMMENT ON COLUMN decision_times.minutes_from_start_median IS 'Median of the time from a session''s start to its first purchase. (minutes)';
+
+COMMENT ON COLUMN decision_times.minutes_from_start_p75 IS 'Upper quartile of the time from a session''s start to its first purchase. (minutes)';
+
+COMMENT ON COLUMN decision_times.minutes_from_start_p90 IS '90th percentile of the time from a session''s start to its first purchase. (minutes)';
+
+COMMENT ON COLUMN decision_times.num_first_sessions IS 'Of them, those without an earlier session of the person. (sessions)';
+
+COMMENT ON COLUMN decision_times.sessions_before_p25 IS 'Lower quartile of the number of the person''s earlier sessions within `marts.lookback_days`. (sessions)';
+
+COMMENT ON COLUMN decision_times.sessions_before_median IS 'Median of the number of the person''s earlier sessions within `marts.lookback_days`. (sessions)';
+
+COMMENT ON COLUMN decision_times.sessions_before_p75 IS 'Upper quartile of the number of the person''s earlier sessions within `marts.lookback_days`. (sessions)';
+
+COMMENT ON COLUMN decision_times.sessions_before_p90 IS '90th percentile of the number of the person''s earlier sessions within `marts.lookback_days`. (sessions)';
+
+CREATE TABLE IF NOT EXISTS cart_abandonment (
+  shop VARCHAR NOT NULL,
+  dt DATE NOT NULL,
+  platform VARCHAR NOT NULL,
+  category VARCHAR NOT NULL,
+  num_carts BIGINT NOT NULL,
+  num_lines BIGINT NOT NULL,
+  num_bought BIGINT NOT NULL,
+  num_removed BIGINT NOT NULL,
+  num_abandoned BIGINT NOT NULL,
+  num_open BIGINT NOT NULL,
+  num_recovered BIGINT NOT NULL,
+  num_unpriced BIGINT NOT NULL,
+  value_abandoned DOUBLE NOT NULL,
+  value_recovered DOUBLE NOT NULL,
+  value_left DOUBLE NOT NULL
+);
+
+COMMENT ON TABLE cart_abandonment IS 'What became of the items that people put into carts.';
+
+COMMENT ON COLUMN cart_abandonment.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN cart_abandonment.dt IS 'The shop''s day on which the sessions start.';
+
+COMMENT ON COLUMN cart_abandonment.platform IS 'Platform of the session''s first event; (all) for every one.';
+
+COMMENT ON COLUMN cart_abandonment.category IS 'Category of the item as of the day, the `marts.top_categories` with most events; (other), (none) where the item has none, (all) for every event, those without an item included.';
+
+COMMENT ON COLUMN cart_abandonment.num_carts IS 'Sessions that put an item into the cart. (sessions)';
+
+COMMENT ON COLUMN cart_abandonment.num_lines IS 'Items put into carts, once per session; the sum of the next four. (items)';
+
+COMMENT ON COLUMN cart_abandonment.num_bought IS 'Bought by the same person within `marts.cart_hours` and `marts.cart_sessions`. (items)';
+
+COMMENT ON COLUMN cart_abandonment.num_removed IS 'Taken out again in the same session, and not bought. (items)';
+
+COMMENT ON COLUMN cart_abandonment.num_abandoned IS 'Left in the cart, and not bought in that time. (items)';
+
+COMMENT ON COLUMN cart_abandonment.num_open IS 'Left in the cart while that time is not over; none once it is. (items)';
+
+COMMENT ON COLUMN cart_abandonment.num_recovered IS 'Abandoned, but bought within `marts.recovery_days`, as far as is known. (items)';
+
+COMMENT ON COLUMN cart_abandonment.num_unpriced IS 'Abandoned without a known price: missing from the values. (items)';
+
+COMMENT ON COLUMN cart_abandonment.value_abandoned IS 'Price x quantity of abandoned items. (shop''s currency)';
+
+COMMENT ON COLUMN cart_abandonment.value_recovered IS 'Price x quantity of the recovered ones, as they lay in the cart. (shop''s currency)';
+
+COMMENT ON COLUMN cart_abandonment.value_left IS 'value_abandoned less value_recovered. (shop''s currency)';
+
 CREATE TABLE IF NOT EXISTS users (
   shop VARCHAR NOT NULL,
   pseudonym VARCHAR NOT NULL,
@@ -167,6 +482,26 @@ COMMENT ON COLUMN publish_current.dt IS 'The night that v_recommendations_curren
 
 COMMENT ON COLUMN publish_current.publish_id IS 'Its row in publish_log.';
 
+CREATE TABLE IF NOT EXISTS published_marts (
+  shop VARCHAR NOT NULL,
+  table_name VARCHAR NOT NULL,
+  dt DATE NOT NULL,
+  content_hash VARCHAR NOT NULL,
+  num_rows BIGINT NOT NULL
+);
+
+COMMENT ON TABLE published_marts IS 'Which content of each day of the analysis tables readers see; they keep every day.';
+
+COMMENT ON COLUMN published_marts.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN published_marts.table_name IS 'Analysis table.';
+
+COMMENT ON COLUMN published_marts.dt IS 'Its day.';
+
+COMMENT ON COLUMN published_marts.content_hash IS 'Hash of the day''s rows in the lake.';
+
+COMMENT ON COLUMN published_marts.num_rows IS 'Rows of the day; 0 where nobody came. (rows)';
+
 CREATE TABLE IF NOT EXISTS promotions (
   shop VARCHAR NOT NULL,
   dt DATE NOT NULL,
@@ -243,6 +578,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS publish_log_key ON publish_log (publish_id);
 
 CREATE UNIQUE INDEX IF NOT EXISTS publish_current_key ON publish_current (shop);
 
+CREATE UNIQUE INDEX IF NOT EXISTS published_marts_key ON published_marts (shop, table_name, dt);
+
 CREATE UNIQUE INDEX IF NOT EXISTS promotions_key ON promotions (decision_id);
 
 DROP VIEW IF EXISTS v_recommendations_current;
@@ -291,3 +628,393 @@ FROM publish_current c
 JOIN publish_log l ON l.publish_id = c.publish_id;
 
 COMMENT ON VIEW v_freshness IS 'Per shop how old the recommendations are that readers see.';
+
+DROP VIEW IF EXISTS v_daily_kpis;
+
+CREATE VIEW v_daily_kpis AS
+SELECT
+  t.shop,
+  t.dt,
+  t.platform,
+  t.known_days,
+  t.num_visitors,
+  t.num_new_visitors,
+  t.num_returning_visitors,
+  t.num_persons,
+  t.num_logged_in_persons,
+  t.num_sessions,
+  t.num_bounces,
+  t.num_sessions_with_cart,
+  t.num_sessions_with_purchase,
+  t.num_events,
+  t.num_views,
+  t.num_searches,
+  t.num_carts,
+  t.num_purchases,
+  t.num_returns,
+  t.num_reviews,
+  t.num_coupons,
+  t.num_clicks,
+  t.num_impressions,
+  t.num_uncarts,
+  t.num_orders,
+  t.num_pieces,
+  t.revenue,
+  t.num_unpriced_purchases,
+  t.num_returned_pieces,
+  t.returned_value,
+  t.num_bot_sessions,
+  t.num_bot_events,
+  CAST(t.num_new_visitors AS DOUBLE PRECISION) / nullif(t.num_visitors, 0) AS new_visitor_share,
+  CAST(t.num_logged_in_persons AS DOUBLE PRECISION) / nullif(t.num_persons, 0) AS login_share,
+  CAST(t.num_bounces AS DOUBLE PRECISION) / nullif(t.num_sessions, 0) AS bounce_share,
+  CAST(t.num_sessions_with_cart AS DOUBLE PRECISION) / nullif(t.num_sessions, 0) AS cart_rate,
+  CAST(t.num_sessions_with_purchase AS DOUBLE PRECISION) / nullif(t.num_sessions, 0) AS conversion_rate,
+  CAST(t.revenue AS DOUBLE PRECISION) / nullif(t.num_orders, 0) AS average_order_value,
+  CAST(t.revenue AS DOUBLE PRECISION) / nullif(t.num_sessions, 0) AS revenue_per_session,
+  CAST(t.num_returned_pieces AS DOUBLE PRECISION) / nullif(t.num_pieces, 0) AS return_rate,
+  CAST(t.num_bot_sessions AS DOUBLE PRECISION) / nullif(t.num_sessions + t.num_bot_sessions, 0) AS bot_share
+FROM daily_kpis t;
+
+COMMENT ON VIEW v_daily_kpis IS 'What a shop asks first about a day.';
+
+COMMENT ON COLUMN v_daily_kpis.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN v_daily_kpis.dt IS 'The shop''s day on which the sessions start.';
+
+COMMENT ON COLUMN v_daily_kpis.platform IS 'Platform of the session''s first event; (all) for every one.';
+
+COMMENT ON COLUMN v_daily_kpis.known_days IS 'Days before this one that the log covers, at most `marts.lookback_days`: with fewer, less is known of before. (days)';
+
+COMMENT ON COLUMN v_daily_kpis.num_visitors IS 'Distinct visitors. (visitors)';
+
+COMMENT ON COLUMN v_daily_kpis.num_new_visitors IS 'Of them, those without a session in the `marts.lookback_days` before, on whatever platform. (visitors)';
+
+COMMENT ON COLUMN v_daily_kpis.num_returning_visitors IS 'Of them, the others. (visitors)';
+
+COMMENT ON COLUMN v_daily_kpis.num_persons IS 'Distinct people: a session''s login, else its visitor. (people)';
+
+COMMENT ON COLUMN v_daily_kpis.num_logged_in_persons IS 'Of them, those with a login on this platform that day. (people)';
+
+COMMENT ON COLUMN v_daily_kpis.num_sessions IS 'Sessions. (sessions)';
+
+COMMENT ON COLUMN v_daily_kpis.num_bounces IS 'Sessions with at most one event, impressions aside. (sessions)';
+
+COMMENT ON COLUMN v_daily_kpis.num_sessions_with_cart IS 'Sessions with an addition to the cart. (sessions)';
+
+COMMENT ON COLUMN v_daily_kpis.num_sessions_with_purchase IS 'Sessions with a purchase. (sessions)';
+
+COMMENT ON COLUMN v_daily_kpis.num_events IS 'Events of any kind. (events)';
+
+COMMENT ON COLUMN v_daily_kpis.num_views IS 'Item views. (events)';
+
+COMMENT ON COLUMN v_daily_kpis.num_searches IS 'Searches. (events)';
+
+COMMENT ON COLUMN v_daily_kpis.num_carts IS 'Additions to the cart. (events)';
+
+COMMENT ON COLUMN v_daily_kpis.num_purchases IS 'Purchase rows. (events)';
+
+COMMENT ON COLUMN v_daily_kpis.num_returns IS 'Return rows. (events)';
+
+COMMENT ON COLUMN v_daily_kpis.num_reviews IS 'Reviews. (events)';
+
+COMMENT ON COLUMN v_daily_kpis.num_coupons IS 'Coupon events. (events)';
+
+COMMENT ON COLUMN v_daily_kpis.num_clicks IS 'Clicks on what was shown. (events)';
+
+COMMENT ON COLUMN v_daily_kpis.num_impressions IS 'Times that something was shown. (events)';
+
+COMMENT ON COLUMN v_daily_kpis.num_uncarts IS 'Removals from the cart. (events)';
+
+COMMENT ON COLUMN v_daily_kpis.num_orders IS 'Distinct orders; a session''s purchases without an order id are one. (orders)';
+
+COMMENT ON COLUMN v_daily_kpis.num_pieces IS 'Pieces bought; an unknown quantity is one. (pieces)';
+
+COMMENT ON COLUMN v_daily_kpis.revenue IS 'Sum of price x quantity over purchases, before returns. (shop''s currency)';
+
+COMMENT ON COLUMN v_daily_kpis.num_unpriced_purchases IS 'Purchase rows without a price: no revenue is counted for them. (events)';
+
+COMMENT ON COLUMN v_daily_kpis.num_returned_pieces IS 'Pieces returned that day, whenever they were bought. (pieces)';
+
+COMMENT ON COLUMN v_daily_kpis.returned_value IS 'Sum of price x quantity over returns; without a price nothing. (shop''s currency)';
+
+COMMENT ON COLUMN v_daily_kpis.num_bot_sessions IS 'Sessions of bots, in no other count. (sessions)';
+
+COMMENT ON COLUMN v_daily_kpis.num_bot_events IS 'Events of bots, in no other count. (events)';
+
+COMMENT ON COLUMN v_daily_kpis.new_visitor_share IS 'Share of visitors not seen lately. (0 to 1)';
+
+COMMENT ON COLUMN v_daily_kpis.login_share IS 'Share of people who logged in. (0 to 1)';
+
+COMMENT ON COLUMN v_daily_kpis.bounce_share IS 'Share of sessions that went no further. (0 to 1)';
+
+COMMENT ON COLUMN v_daily_kpis.cart_rate IS 'Share of sessions that fill a cart. (0 to 1)';
+
+COMMENT ON COLUMN v_daily_kpis.conversion_rate IS 'Share of sessions that buy. (0 to 1)';
+
+COMMENT ON COLUMN v_daily_kpis.average_order_value IS 'Revenue of an order. (shop''s currency)';
+
+COMMENT ON COLUMN v_daily_kpis.revenue_per_session IS 'Revenue of a session. (shop''s currency)';
+
+COMMENT ON COLUMN v_daily_kpis.return_rate IS 'Pieces returned per piece bought. (pieces)';
+
+COMMENT ON COLUMN v_daily_kpis.bot_share IS 'Share of all sessions that are bots''. (0 to 1)';
+
+DROP VIEW IF EXISTS v_funnels;
+
+CREATE VIEW v_funnels AS
+SELECT
+  t.shop,
+  t.dt,
+  t.platform,
+  t.category,
+  t.campaign,
+  t.num_sessions,
+  t.num_viewed,
+  t.num_carted,
+  t.num_bought,
+  t.num_viewed_carted,
+  t.num_viewed_carted_bought,
+  t.num_lost_after_view,
+  t.num_lost_after_cart,
+  CAST(t.num_viewed_carted AS DOUBLE PRECISION) / nullif(t.num_viewed, 0) AS cart_rate,
+  CAST(t.num_viewed_carted_bought AS DOUBLE PRECISION) / nullif(t.num_viewed_carted, 0) AS checkout_rate,
+  CAST(t.num_viewed_carted_bought AS DOUBLE PRECISION) / nullif(t.num_viewed, 0) AS conversion_rate
+FROM funnels t;
+
+COMMENT ON VIEW v_funnels IS 'How far sessions get from view over cart to purchase.';
+
+COMMENT ON COLUMN v_funnels.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN v_funnels.dt IS 'The shop''s day on which the sessions start.';
+
+COMMENT ON COLUMN v_funnels.platform IS 'Platform of the session''s first event; (all) for every one.';
+
+COMMENT ON COLUMN v_funnels.category IS 'Category of the item as of the day, the `marts.top_categories` with most events; (other), (none) where the item has none, (all) for every event, those without an item included.';
+
+COMMENT ON COLUMN v_funnels.campaign IS 'Source of the visit, the day''s `marts.top_campaigns` with most sessions; (other), (none), (all).';
+
+COMMENT ON COLUMN v_funnels.num_sessions IS 'Sessions with an event on an item of the category; with any for (all). (sessions)';
+
+COMMENT ON COLUMN v_funnels.num_viewed IS 'Sessions with a view. (sessions)';
+
+COMMENT ON COLUMN v_funnels.num_carted IS 'Sessions with an addition to the cart, viewed before or not. (sessions)';
+
+COMMENT ON COLUMN v_funnels.num_bought IS 'Sessions with a purchase, whatever came before. (sessions)';
+
+COMMENT ON COLUMN v_funnels.num_viewed_carted IS 'Sessions with a view and later an addition to the cart. (sessions)';
+
+COMMENT ON COLUMN v_funnels.num_viewed_carted_bought IS 'Sessions with a view, later an addition to the cart and later a purchase. (sessions)';
+
+COMMENT ON COLUMN v_funnels.num_lost_after_view IS 'num_viewed less num_viewed_carted. (sessions)';
+
+COMMENT ON COLUMN v_funnels.num_lost_after_cart IS 'num_viewed_carted less num_viewed_carted_bought. (sessions)';
+
+COMMENT ON COLUMN v_funnels.cart_rate IS 'Share of viewing sessions that go on. (0 to 1)';
+
+COMMENT ON COLUMN v_funnels.checkout_rate IS 'Share of those with a cart that go on. (0 to 1)';
+
+COMMENT ON COLUMN v_funnels.conversion_rate IS 'Share of viewing sessions that reach the end. (0 to 1)';
+
+DROP VIEW IF EXISTS v_decision_transitions;
+
+CREATE VIEW v_decision_transitions AS
+SELECT
+  t.shop,
+  t.dt,
+  t.platform,
+  t.from_kind,
+  t.to_kind,
+  t.num_transitions,
+  t.num_from,
+  CAST(t.num_transitions AS DOUBLE PRECISION) / nullif(t.num_from, 0) AS transition_share
+FROM decision_transitions t;
+
+COMMENT ON VIEW v_decision_transitions IS 'What people do next within a session.';
+
+COMMENT ON COLUMN v_decision_transitions.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN v_decision_transitions.dt IS 'The shop''s day on which the sessions start.';
+
+COMMENT ON COLUMN v_decision_transitions.platform IS 'Platform of the session''s first event; (all) for every one.';
+
+COMMENT ON COLUMN v_decision_transitions.from_kind IS 'Kind of an event, among `marts.path_kinds`; or (start).';
+
+COMMENT ON COLUMN v_decision_transitions.to_kind IS 'Kind of the next one; or (end).';
+
+COMMENT ON COLUMN v_decision_transitions.num_transitions IS 'Times that the one followed the other. (transitions)';
+
+COMMENT ON COLUMN v_decision_transitions.num_from IS 'Times that anything followed from_kind. (transitions)';
+
+COMMENT ON COLUMN v_decision_transitions.transition_share IS 'How often from_kind goes on like this. (0 to 1)';
+
+DROP VIEW IF EXISTS v_decision_paths;
+
+CREATE VIEW v_decision_paths AS
+SELECT
+  t.shop,
+  t.dt,
+  t.platform,
+  t.path,
+  t.num_paths,
+  t.num_sessions,
+  t.num_bought,
+  t.num_all_sessions,
+  CAST(t.num_sessions AS DOUBLE PRECISION) / nullif(t.num_all_sessions, 0) AS session_share,
+  CAST(t.num_bought AS DOUBLE PRECISION) / nullif(t.num_sessions, 0) AS conversion_rate
+FROM decision_paths t;
+
+COMMENT ON VIEW v_decision_paths IS 'The most common ways through a session.';
+
+COMMENT ON COLUMN v_decision_paths.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN v_decision_paths.dt IS 'The shop''s day on which the sessions start.';
+
+COMMENT ON COLUMN v_decision_paths.platform IS 'Platform of the session''s first event; (all) for every one.';
+
+COMMENT ON COLUMN v_decision_paths.path IS 'Kinds in order, such as view>view>cart>purchase; (none) without an event of `marts.path_kinds`, (other) for all but the `marts.top_paths` of the platform.';
+
+COMMENT ON COLUMN v_decision_paths.num_paths IS 'Different paths in the row: 1, more for (other). (paths)';
+
+COMMENT ON COLUMN v_decision_paths.num_sessions IS 'Sessions that went this way. (sessions)';
+
+COMMENT ON COLUMN v_decision_paths.num_bought IS 'Of them, those with a purchase, also beyond the path''s end. (sessions)';
+
+COMMENT ON COLUMN v_decision_paths.num_all_sessions IS 'Sessions of the platform that day. (sessions)';
+
+COMMENT ON COLUMN v_decision_paths.session_share IS 'Share of the platform''s sessions. (0 to 1)';
+
+COMMENT ON COLUMN v_decision_paths.conversion_rate IS 'Share of them that buy. (0 to 1)';
+
+DROP VIEW IF EXISTS v_decision_times;
+
+CREATE VIEW v_decision_times AS
+SELECT
+  t.shop,
+  t.dt,
+  t.platform,
+  t.known_days,
+  t.num_bought_items,
+  t.num_viewed_items,
+  t.minutes_from_view_p25,
+  t.minutes_from_view_median,
+  t.minutes_from_view_p75,
+  t.minutes_from_view_p90,
+  t.num_sessions,
+  t.minutes_from_start_p25,
+  t.minutes_from_start_median,
+  t.minutes_from_start_p75,
+  t.minutes_from_start_p90,
+  t.num_first_sessions,
+  t.sessions_before_p25,
+  t.sessions_before_median,
+  t.sessions_before_p75,
+  t.sessions_before_p90,
+  CAST(t.num_viewed_items AS DOUBLE PRECISION) / nullif(t.num_bought_items, 0) AS viewed_share,
+  CAST(t.num_first_sessions AS DOUBLE PRECISION) / nullif(t.num_sessions, 0) AS first_session_share
+FROM decision_times t;
+
+COMMENT ON VIEW v_decision_times IS 'How long people take to buy.';
+
+COMMENT ON COLUMN v_decision_times.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN v_decision_times.dt IS 'The shop''s day on which the sessions start.';
+
+COMMENT ON COLUMN v_decision_times.platform IS 'Platform of the session''s first event; (all) for every one.';
+
+COMMENT ON COLUMN v_decision_times.known_days IS 'Days before this one that the log covers, at most `marts.lookback_days`: with fewer, less is known of before. (days)';
+
+COMMENT ON COLUMN v_decision_times.num_bought_items IS 'Different items bought, session by session. (items)';
+
+COMMENT ON COLUMN v_decision_times.num_viewed_items IS 'Of them, those that the person had viewed within `marts.lookback_days` before, in whatever session. (items)';
+
+COMMENT ON COLUMN v_decision_times.minutes_from_view_p25 IS 'Lower quartile of the time from an item''s first such view to its purchase. (minutes)';
+
+COMMENT ON COLUMN v_decision_times.minutes_from_view_median IS 'Median of the time from an item''s first such view to its purchase. (minutes)';
+
+COMMENT ON COLUMN v_decision_times.minutes_from_view_p75 IS 'Upper quartile of the time from an item''s first such view to its purchase. (minutes)';
+
+COMMENT ON COLUMN v_decision_times.minutes_from_view_p90 IS '90th percentile of the time from an item''s first such view to its purchase. (minutes)';
+
+COMMENT ON COLUMN v_decision_times.num_sessions IS 'Sessions with a purchase. (sessions)';
+
+COMMENT ON COLUMN v_decision_times.minutes_from_start_p25 IS 'Lower quartile of the time from a session''s start to its first purchase. (minutes)';
+
+COMMENT ON COLUMN v_decision_times.minutes_from_start_median IS 'Median of the time from a session''s start to its first purchase. (minutes)';
+
+COMMENT ON COLUMN v_decision_times.minutes_from_start_p75 IS 'Upper quartile of the time from a session''s start to its first purchase. (minutes)';
+
+COMMENT ON COLUMN v_decision_times.minutes_from_start_p90 IS '90th percentile of the time from a session''s start to its first purchase. (minutes)';
+
+COMMENT ON COLUMN v_decision_times.num_first_sessions IS 'Of them, those without an earlier session of the person. (sessions)';
+
+COMMENT ON COLUMN v_decision_times.sessions_before_p25 IS 'Lower quartile of the number of the person''s earlier sessions within `marts.lookback_days`. (sessions)';
+
+COMMENT ON COLUMN v_decision_times.sessions_before_median IS 'Median of the number of the person''s earlier sessions within `marts.lookback_days`. (sessions)';
+
+COMMENT ON COLUMN v_decision_times.sessions_before_p75 IS 'Upper quartile of the number of the person''s earlier sessions within `marts.lookback_days`. (sessions)';
+
+COMMENT ON COLUMN v_decision_times.sessions_before_p90 IS '90th percentile of the number of the person''s earlier sessions within `marts.lookback_days`. (sessions)';
+
+COMMENT ON COLUMN v_decision_times.viewed_share IS 'Share of items viewed before. (0 to 1)';
+
+COMMENT ON COLUMN v_decision_times.first_session_share IS 'Share bought at once. (0 to 1)';
+
+DROP VIEW IF EXISTS v_cart_abandonment;
+
+CREATE VIEW v_cart_abandonment AS
+SELECT
+  t.shop,
+  t.dt,
+  t.platform,
+  t.category,
+  t.num_carts,
+  t.num_lines,
+  t.num_bought,
+  t.num_removed,
+  t.num_abandoned,
+  t.num_open,
+  t.num_recovered,
+  t.num_unpriced,
+  t.value_abandoned,
+  t.value_recovered,
+  t.value_left,
+  CAST(t.num_abandoned AS DOUBLE PRECISION) / nullif(t.num_bought + t.num_abandoned, 0) AS abandonment_rate,
+  CAST(t.num_recovered AS DOUBLE PRECISION) / nullif(t.num_abandoned, 0) AS recovery_rate
+FROM cart_abandonment t;
+
+COMMENT ON VIEW v_cart_abandonment IS 'What became of the items that people put into carts.';
+
+COMMENT ON COLUMN v_cart_abandonment.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN v_cart_abandonment.dt IS 'The shop''s day on which the sessions start.';
+
+COMMENT ON COLUMN v_cart_abandonment.platform IS 'Platform of the session''s first event; (all) for every one.';
+
+COMMENT ON COLUMN v_cart_abandonment.category IS 'Category of the item as of the day, the `marts.top_categories` with most events; (other), (none) where the item has none, (all) for every event, those without an item included.';
+
+COMMENT ON COLUMN v_cart_abandonment.num_carts IS 'Sessions that put an item into the cart. (sessions)';
+
+COMMENT ON COLUMN v_cart_abandonment.num_lines IS 'Items put into carts, once per session; the sum of the next four. (items)';
+
+COMMENT ON COLUMN v_cart_abandonment.num_bought IS 'Bought by the same person within `marts.cart_hours` and `marts.cart_sessions`. (items)';
+
+COMMENT ON COLUMN v_cart_abandonment.num_removed IS 'Taken out again in the same session, and not bought. (items)';
+
+COMMENT ON COLUMN v_cart_abandonment.num_abandoned IS 'Left in the cart, and not bought in that time. (items)';
+
+COMMENT ON COLUMN v_cart_abandonment.num_open IS 'Left in the cart while that time is not over; none once it is. (items)';
+
+COMMENT ON COLUMN v_cart_abandonment.num_recovered IS 'Abandoned, but bought within `marts.recovery_days`, as far as is known. (items)';
+
+COMMENT ON COLUMN v_cart_abandonment.num_unpriced IS 'Abandoned without a known price: missing from the values. (items)';
+
+COMMENT ON COLUMN v_cart_abandonment.value_abandoned IS 'Price x quantity of abandoned items. (shop''s currency)';
+
+COMMENT ON COLUMN v_cart_abandonment.value_recovered IS 'Price x quantity of the recovered ones, as they lay in the cart. (shop''s currency)';
+
+COMMENT ON COLUMN v_cart_abandonment.value_left IS 'value_abandoned less value_recovered. (shop''s currency)';
+
+COMMENT ON COLUMN v_cart_abandonment.abandonment_rate IS 'Share of decided items that were left. (0 to 1)';
+
+COMMENT ON COLUMN v_cart_abandonment.recovery_rate IS 'Share of left items bought later. (0 to 1)';

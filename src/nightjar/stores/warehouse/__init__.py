@@ -8,11 +8,12 @@ from nightjar.stores.home import Home
 from nightjar.stores.warehouse.connection import Warehouse
 from nightjar.stores.warehouse.duckdb_file import DuckDbFile
 from nightjar.stores.warehouse.postgres import Postgres
-from nightjar.stores.warehouse.publication import Night, Publication, publish
+from nightjar.stores.warehouse.publication import MartDay, Night, Publication, publish
 from nightjar.stores.warehouse.queries import Recommended, history, sample
 
 __all__ = [
     "DuckDbFile",
+    "MartDay",
     "Night",
     "Postgres",
     "Publication",

@@ -1,18 +1,20 @@
 """What must hold of a staged night before readers see it, in SQL that both dialects run.
 
 Staged beside the warehouse's own tables: `stage_recommendations` and `stage_items` with their contracts'
-columns (user_id still a pseudonym), `stage_eligible(user_id, num_excluded)`.
+columns (user_id still a pseudonym), `stage_eligible(user_id, num_excluded)`; and where a day of an
+analysis table is new or changed, `stage_<table>` of every one of them, with `shop`.
 """
 
 # ruff: noqa: S608 - only names from contracts are put into SQL; every value is bound
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 
-from nightjar.contracts import RECOMMENDATIONS, Partition
+from nightjar.contracts import CART_ABANDONMENT, DAILY_KPIS, FUNNELS, RECOMMENDATIONS, Partition, Table
+from nightjar.contracts.marts import ALL
 from nightjar.settings import Gate
 from nightjar.stores.warehouse.connection import Connection
 
@@ -67,6 +69,78 @@ def people_audits(shop: str) -> list[Audit]:
             (shop,),
         )
     ]
+
+
+def mart_audits(table: Table, num_rows: Mapping[date, int]) -> list[Audit]:
+    """Every audit of the staged days of one analysis table; its names begin with the table's.
+
+    Args:
+        num_rows: rows that the lake says each staged day has.
+    """
+    staged = f"SELECT count(*) FROM stage_{table.name}"
+    empty = " OR ".join(f"{column.name} IS NULL" for column in table.columns if not column.nullable)
+    days = ", ".join(f"DATE '{day.isoformat()}'" for day in sorted(num_rows)) or "NULL"
+    key = ", ".join(("dt", *table.key))
+    expected = sum(num_rows.values())
+    audits = [
+        Audit("rows", "rows", staged, low=expected, high=expected),
+        Audit("missing_values", "rows with an empty column", f"{staged} WHERE {empty}"),
+        Audit("foreign_rows", "rows of another day", f"{staged} WHERE dt NOT IN ({days})"),
+        Audit(
+            "repeated_rows",
+            "rows of the same day and dimensions",
+            f"SELECT count(*) FROM (SELECT 1 FROM stage_{table.name} GROUP BY {key} HAVING count(*) > 1) t",
+        ),
+        Audit(
+            "days_without_all",
+            f"days without a row for {ALL}",
+            f"SELECT count(*) FROM (SELECT dt FROM stage_{table.name} GROUP BY dt"
+            " HAVING max(CASE WHEN platform = $1 THEN 1 ELSE 0 END) = 0) t",
+            (ALL,),
+        ),
+        *_meaning_audits(table),
+    ]
+    return [replace(audit, name=f"{table.name}_{audit.name}") for audit in audits]
+
+
+def _meaning_audits(table: Table) -> list[Audit]:
+    if table == DAILY_KPIS:
+        sums = " OR ".join(
+            f"sum(CASE WHEN platform = $1 THEN {name} ELSE -{name} END) <> 0"
+            for name in ("num_sessions", "num_events", "num_sessions_with_purchase", "num_bot_sessions")
+        )
+        counts = f"days whose platforms do not add up to {ALL}"
+        sql = f"SELECT count(*) FROM (SELECT dt FROM stage_{table.name} GROUP BY dt HAVING {sums}) t"
+        return [Audit("broken_totals", counts, sql, (ALL,))]
+    if table == FUNNELS:
+        rising = (
+            "num_viewed > num_sessions OR num_viewed_carted > num_viewed"
+            " OR num_viewed_carted_bought > num_viewed_carted OR num_viewed_carted_bought > num_bought"
+        )
+        return [
+            Audit(
+                "rising_steps", "rows that grow from step to step", f"SELECT count(*) FROM stage_funnels WHERE {rising}"
+            ),
+            Audit(
+                "other_sessions",
+                "days and platforms with other sessions than daily_kpis",
+                """
+                SELECT count(*) FROM stage_funnels f
+                JOIN stage_daily_kpis k ON k.dt = f.dt AND k.platform = f.platform
+                WHERE f.category = $1 AND f.campaign = $1 AND f.num_sessions <> k.num_sessions""",
+                (ALL,),
+            ),
+        ]
+    if table == CART_ABANDONMENT:
+        fates = "num_bought + num_removed + num_abandoned + num_open"
+        return [
+            Audit(
+                "lost_lines",
+                "rows whose items have no fate, or two",
+                f"SELECT count(*) FROM stage_{table.name} WHERE num_lines <> {fates} OR num_recovered > num_abandoned",
+            )
+        ]
+    return []
 
 
 def night_audits(

@@ -9,7 +9,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from nightjar.contracts import (
     DATA_QUALITY,
     ITEMS,
+    MARTS,
     PROMOTIONS,
     RECOMMENDATIONS,
     USERS,
@@ -26,8 +27,25 @@ from nightjar.contracts import (
 )
 from nightjar.contracts.render import WAREHOUSE_TYPES
 from nightjar.settings import Conf
-from nightjar.stores.warehouse.audits import Audit, Seen, night_audits, people_audits, run_audits
+from nightjar.stores.warehouse.audits import (
+    Audit,
+    Seen,
+    mart_audits,
+    night_audits,
+    people_audits,
+    run_audits,
+)
 from nightjar.stores.warehouse.connection import Connection, Passing, Warehouse, duckdb_connection, turn
+
+
+@dataclass(frozen=True)
+class MartDay:
+    """One day of one analysis table; `files` are paths of Parquet files, none where it has no rows."""
+
+    partition: Partition
+    content_hash: str
+    num_rows: int
+    files: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -40,6 +58,7 @@ class Night:
         eligible: the night's `sequences`: everybody in it gets a list.
         new_users: the folder where mapping rows wait for the warehouse; emptied after the commit.
         num_candidates: items that could be recommended to a person with nothing excluded; None for all items.
+        marts: every day of the analysis tables; those that readers see already are left as they are.
     """
 
     partition: Partition
@@ -52,6 +71,7 @@ class Night:
     data_quality: Sequence[str]
     new_users: Path
     num_candidates: int | None = None
+    marts: Sequence[MartDay] = ()
 
 
 @dataclass(frozen=True)
@@ -59,8 +79,9 @@ class Publication:
     """What became of a night.
 
     Args:
-        published: False where the warehouse held the same rows already.
+        published: False where the warehouse held the same recommendations already.
         publish_id: the row of publish_log that readers of this night see.
+        mart_days: days of analysis tables that were new or changed, counted per table.
         audits: what each audit saw; empty where nothing was published.
     """
 
@@ -70,6 +91,7 @@ class Publication:
     num_users: int
     fallback_share: float
     new_users: int
+    mart_days: int = 0
     audits: dict[str, Seen] = field(default_factory=dict)
 
     def counts(self) -> dict[str, Any]:
@@ -86,8 +108,8 @@ def publish(
     """Show a night to readers, whole; the same rows again change nothing.
 
     Readers see the last complete night until the commit and this one after it. Killed anywhere, the
-    next call begins again. Mapping rows and ledger rows that wait are merged even where the
-    recommendations did not change.
+    next call begins again. Mapping rows and ledger rows that wait, and days of analysis tables that
+    changed, become visible even where the recommendations did not change.
 
     Args:
         now: the clock, in UTC; read once, just before the commit.
@@ -114,14 +136,15 @@ def _publish(
     with warehouse.writer(night.partition.shop, passing) as db:
         new_users = _merge_people(db, night, waiting)
         _merge_ledgers(db, night)
+        mart_days, of_marts = _replace_marts(db, night)
         known = _published_already(db, night.partition, content, new_users)
         if known is not None:
-            return known
+            return replace(known, mart_days=mart_days, audits=of_marts)
         _stage_night(db, night, conf)
         passing("staged")
-        seen = _audit(db, night, conf)
+        seen = of_marts | _audit(db, night, conf)
         passing("audited")
-        publication = _replace(db, night, content, seen, new_users, clock)
+        publication = replace(_replace(db, night, content, seen, new_users, clock), mart_days=mart_days)
         _forget_old_nights(db, night.partition, conf.publish.keep_nights)
         passing("replaced")
     return publication
@@ -206,6 +229,46 @@ def _merge_ledgers(db: Connection, night: Night) -> None:
             db.execute(f"INSERT INTO {table.name} ({names}) SELECT {names} {absent}")
 
 
+def _replace_marts(db: Connection, night: Night) -> tuple[int, dict[str, Seen]]:
+    """Swap the days of analysis tables whose content readers do not see; returns how many, and their audits."""
+    shop = night.partition.shop
+    rows = db.query("SELECT table_name, dt, content_hash FROM published_marts WHERE shop = $1", shop)
+    seen_by_readers = {(table_name, day): content for table_name, day, content in rows}
+    changed = [
+        mart
+        for mart in night.marts
+        if seen_by_readers.get((mart.partition.table, mart.partition.day)) != mart.content_hash
+    ]
+    if not changed:
+        return 0, {}
+    audits = []
+    for table in MARTS:
+        days = [mart for mart in changed if mart.partition.table == table.name]
+        files = [file for mart in days for file in mart.files]
+        db.stage(f"stage_{table.name}", _rows(table, files, prefix=f"'{shop}' AS shop, "), files)
+        audits += mart_audits(table, {mart.partition.day: mart.num_rows for mart in days})
+    seen = _require(db, night.partition, audits)
+    db.changed = True
+    for mart in changed:
+        day = (shop, mart.partition.day)
+        db.execute(f"DELETE FROM {mart.partition.table} WHERE shop = $1 AND dt = $2", *day)
+        db.execute(
+            "DELETE FROM published_marts WHERE shop = $1 AND dt = $2 AND table_name = $3", *day, mart.partition.table
+        )
+        db.execute(
+            "INSERT INTO published_marts (shop, dt, table_name, content_hash, num_rows) VALUES ($1, $2, $3, $4, $5)",
+            *day,
+            mart.partition.table,
+            mart.content_hash,
+            mart.num_rows,
+        )
+    for table in MARTS:
+        names = ", ".join(("shop", *table.names))
+        order = ", ".join(("dt", *table.order))
+        db.execute(f"INSERT INTO {table.name} ({names}) SELECT {names} FROM stage_{table.name} ORDER BY {order}")
+    return len(changed), seen
+
+
 def _published_already(db: Connection, partition: Partition, content: str, new_users: int) -> Publication | None:
     """The night's latest publication, if it holds these rows."""
     rows = db.query(
@@ -283,7 +346,7 @@ def _replace(
     db.execute(f"INSERT INTO items ({names}) SELECT {names} FROM stage_items ORDER BY item_id")
     num_rows, num_users = _totals(db)
     share = seen["fallback_share"] or 0.0
-    publication = Publication(True, uuid.uuid4().hex, num_rows, num_users, share, new_users, seen)
+    publication = Publication(True, uuid.uuid4().hex, num_rows, num_users, share, new_users, audits=seen)
     _log(db, night, content, publication, clock)
     _move_pointer(db, night.partition, publication.publish_id)
     return publication

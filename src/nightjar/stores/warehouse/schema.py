@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 from nightjar.contracts import (
     DATA_QUALITY,
     ITEMS,
+    MARTS,
     PROMOTIONS,
     PUBLISH_LOG,
     RECOMMENDATIONS,
@@ -17,7 +19,7 @@ from nightjar.contracts import (
     Column,
     Table,
 )
-from nightjar.contracts.render import warehouse_ddl
+from nightjar.contracts.render import ratios_view, warehouse_ddl
 from nightjar.stores.warehouse.connection import Connection
 
 _SHOP = RECOMMENDATIONS.column("shop")
@@ -42,6 +44,22 @@ PUBLISH_CURRENT = Table(
     order=("shop",),
 )
 
+WAREHOUSE_MARTS = tuple(replace(table, columns=(_SHOP, *table.columns)) for table in MARTS)
+
+PUBLISHED_MARTS = Table(
+    "published_marts",
+    "Which content of each day of the analysis tables readers see; they keep every day.",
+    (
+        _SHOP,
+        Column("table_name", "string", "Analysis table.", nullable=False),
+        Column("dt", "date", "Its day.", nullable=False),
+        Column("content_hash", "string", "Hash of the day's rows in the lake.", nullable=False),
+        Column("num_rows", "long", "Rows of the day; 0 where nobody came.", "rows", nullable=False),
+    ),
+    key=("shop", "table_name", "dt"),
+    order=("shop", "table_name", "dt"),
+)
+
 _SCHEMA = Table(
     "warehouse_schema",
     "One row: what the definitions of this warehouse were made from.",
@@ -50,7 +68,18 @@ _SCHEMA = Table(
     order=("fingerprint",),
 )
 
-TABLES = (RECOMMENDATIONS, WAREHOUSE_ITEMS, USERS, PUBLISH_LOG, PUBLISH_CURRENT, PROMOTIONS, DATA_QUALITY, _SCHEMA)
+TABLES = (
+    RECOMMENDATIONS,
+    WAREHOUSE_ITEMS,
+    *WAREHOUSE_MARTS,
+    USERS,
+    PUBLISH_LOG,
+    PUBLISH_CURRENT,
+    PUBLISHED_MARTS,
+    PROMOTIONS,
+    DATA_QUALITY,
+    _SCHEMA,
+)
 
 #: Unique keys. user_id stands before surface and rank so that one index serves the night (shop, dt),
 #: which is deleted and replaced as a whole, and the question that services ask: one person tonight.
@@ -60,13 +89,18 @@ _KEYS = {
     "users": ("shop", "pseudonym"),
     "publish_log": ("publish_id",),
     "publish_current": ("shop",),
+    "published_marts": PUBLISHED_MARTS.key,
     "promotions": ("decision_id",),
     "data_quality": ("shop", "dt", "table_name", "expectation"),
+    **{table.name: ("shop", "dt", *table.key) for table in MARTS},
 }
 
 #: DuckDB's indexes live in memory and slow every load, its scans skip by zone map: the big tables go
 #: without, and the audits have proved their keys.
-_UNINDEXED = {"duckdb": {"recommendations", "items", "users", "data_quality"}, "postgres": set[str]()}
+_UNINDEXED = {
+    "duckdb": {"recommendations", "items", "users", "data_quality", *(table.name for table in MARTS)},
+    "postgres": set[str](),
+}
 
 #: Forgetting a person starts from the shop's own id.
 _LOOKUPS = {
@@ -120,12 +154,14 @@ JOIN publish_log l ON l.publish_id = c.publish_id"""
         "v_recommendations_current": "The recommendations of the night that publish_current names, with their items.",
         "v_freshness": "Per shop how old the recommendations are that readers see.",
     }
-    made = [("v_recommendations_current", current), ("v_freshness", freshness)]
-    return [
-        statement
-        for name, create in made
-        for statement in (f"DROP VIEW IF EXISTS {name}", create, f"COMMENT ON VIEW {name} IS '{comments[name]}'")
-    ]
+    made = {
+        "v_recommendations_current": [current],
+        "v_freshness": [freshness],
+    }
+    for name, create in made.items():
+        create.append(f"COMMENT ON VIEW {name} IS '{comments[name]}'")
+    made |= {f"v_{table.name}": ratios_view(table, f"v_{table.name}") for table in WAREHOUSE_MARTS}
+    return [line for name, create in made.items() for line in (f"DROP VIEW IF EXISTS {name}", *create)]
 
 
 def ensure_schema(db: Connection) -> None:
