@@ -113,7 +113,14 @@ def event(person: str, number: int, day: date) -> dict[str, Any]:
 def session(person: str, day: date) -> dict[str, Any]:
     counts = ("num_events", "num_views", "num_searches", "num_carts", "num_purchases", "num_items")
     whole = {"start_ts": NOON, "end_ts": NOON, "revenue": 0.0, "platform": "web", "is_bot": False}
-    return {"session_id": f"e1-{person}", "user_id": person, "dt": day, **dict.fromkeys(counts, 1), **whole}
+    return {
+        "session_id": f"e1-{person}",
+        "visitor_id": person,
+        "user_id": person,
+        "dt": day,
+        **dict.fromkeys(counts, 1),
+        **whole,
+    }
 
 
 @pytest.fixture

@@ -155,7 +155,7 @@ def test_only_damaged_texts_of_a_row_are_touched(spark: SparkSession) -> None:
     frame = with_readable_texts(mapped(spark.createDataFrame([raw_row(0, words="cafÃ©", name="Tee")], RAW), SOURCE))
     (row,) = frame.select("query", "attributes").collect()
     assert row["query"] == "café"
-    assert row["attributes"] == {"title": "Tee", "user_agent": None, "query_as_sent": "cafÃ©"}
+    assert row["attributes"] == {"title": "Tee", "query_as_sent": "cafÃ©"}
     assert not {name for name in frame.columns if name.startswith("_")} - {
         "_raw_kind",
         "_is_repaired",

@@ -148,7 +148,7 @@ def test_online_retail(spark: SparkSession) -> None:
         event(
             hashed("C536002", "10001a", "-1", "2.55", "2001-01-15 09:10:00", "17001.0", "MUG, BLUE"),
             "2001-01-15T09:10:00",
-            "return",
+            "cancel",
             "10001A",
             user_id="17001",
             price=2.55,
@@ -171,7 +171,7 @@ def test_online_retail(spark: SparkSession) -> None:
     assert found.rejected("536004", "536005", "A536006") == [
         ("536004", ["item_code_is_no_product"]),
         ("536005", ["actor_missing", "price_missing"]),
-        ("A536006", ["actor_missing", "price_impossible", "item_code_is_no_product", "price_missing"]),
+        ("A536006", ["actor_missing", "price_negative", "item_code_is_no_product", "price_missing"]),
     ]
 
 
@@ -219,7 +219,7 @@ def test_rees46(spark: SparkSession) -> None:
         ),
     )
     assert found.rejected("-47.62", "n/a", "15.01.2001") == [
-        ("-47.62", ["price_impossible"]),
+        ("-47.62", ["price_negative"]),
         ("n/a", ["item_missing", "price_unreadable"]),
         ("15.01.2001", ["event_ts_unreadable"]),
     ]
@@ -239,7 +239,7 @@ def test_taobao(spark: SparkSession) -> None:
     )
     assert found.rejected("1512316800", "-2134949234", "play", "2,1002,pv") == [
         ("1512316800", ["day_not_published"]),
-        ("-2134949234", ["day_not_published"]),
+        ("-2134949234", ["day_impossible", "day_not_published"]),
         ("play", ["kind_unknown"]),
         ("2,1002,pv", ["malformed"]),
     ]

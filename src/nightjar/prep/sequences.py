@@ -19,6 +19,7 @@ STRENGTH = (
     Kind.UNCART,
     Kind.FAVOURITE,
     Kind.CART,
+    Kind.CANCEL,
     Kind.RETURN,
     Kind.PURCHASE,
 )
