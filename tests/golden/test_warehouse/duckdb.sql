@@ -111,12 +111,16 @@ CREATE TABLE IF NOT EXISTS daily_kpis (
   num_clicks BIGINT NOT NULL,
   num_impressions BIGINT NOT NULL,
   num_uncarts BIGINT NOT NULL,
+  num_favourites BIGINT NOT NULL,
+  num_cancels BIGINT NOT NULL,
   num_orders BIGINT NOT NULL,
   num_pieces BIGINT NOT NULL,
   revenue DOUBLE NOT NULL,
   num_unpriced_purchases BIGINT NOT NULL,
   num_returned_pieces BIGINT NOT NULL,
   returned_value DOUBLE NOT NULL,
+  num_cancelled_pieces BIGINT NOT NULL,
+  cancelled_value DOUBLE NOT NULL,
   num_bot_sessions BIGINT NOT NULL,
   num_bot_events BIGINT NOT NULL
 );
@@ -137,7 +141,7 @@ COMMENT ON COLUMN daily_kpis.num_new_visitors IS 'Of them, those without a sessi
 
 COMMENT ON COLUMN daily_kpis.num_returning_visitors IS 'Of them, the others. (visitors)';
 
-COMMENT ON COLUMN daily_kpis.num_persons IS 'Distinct people: a session''s login, else its visitor. (people)';
+COMMENT ON COLUMN daily_kpis.num_persons IS 'Distinct people on all their devices, as known at the end of the day. (people)';
 
 COMMENT ON COLUMN daily_kpis.num_logged_in_persons IS 'Of them, those with a login on this platform that day. (people)';
 
@@ -171,17 +175,25 @@ COMMENT ON COLUMN daily_kpis.num_impressions IS 'Times that something was shown.
 
 COMMENT ON COLUMN daily_kpis.num_uncarts IS 'Removals from the cart. (events)';
 
+COMMENT ON COLUMN daily_kpis.num_favourites IS 'Additions to a wish list. (events)';
+
+COMMENT ON COLUMN daily_kpis.num_cancels IS 'Orders or parts of them withdrawn. (events)';
+
 COMMENT ON COLUMN daily_kpis.num_orders IS 'Distinct orders; a session''s purchases without an order id are one. (orders)';
 
 COMMENT ON COLUMN daily_kpis.num_pieces IS 'Pieces bought; an unknown quantity is one. (pieces)';
 
-COMMENT ON COLUMN daily_kpis.revenue IS 'Sum of price x quantity over purchases, before returns. (shop''s currency)';
+COMMENT ON COLUMN daily_kpis.revenue IS 'Sum of price x quantity over purchases, before cancellations and returns. (shop''s currency)';
 
 COMMENT ON COLUMN daily_kpis.num_unpriced_purchases IS 'Purchase rows without a price: no revenue is counted for them. (events)';
 
 COMMENT ON COLUMN daily_kpis.num_returned_pieces IS 'Pieces returned that day, whenever they were bought. (pieces)';
 
 COMMENT ON COLUMN daily_kpis.returned_value IS 'Sum of price x quantity over returns; without a price nothing. (shop''s currency)';
+
+COMMENT ON COLUMN daily_kpis.num_cancelled_pieces IS 'Pieces withdrawn that day, whenever they were ordered. (pieces)';
+
+COMMENT ON COLUMN daily_kpis.cancelled_value IS 'Sum of price x quantity over cancellations; without a price nothing. (shop''s currency)';
 
 COMMENT ON COLUMN daily_kpis.num_bot_sessions IS 'Sessions of bots, in no other count. (sessions)';
 
@@ -657,12 +669,16 @@ SELECT
   t.num_clicks,
   t.num_impressions,
   t.num_uncarts,
+  t.num_favourites,
+  t.num_cancels,
   t.num_orders,
   t.num_pieces,
   t.revenue,
   t.num_unpriced_purchases,
   t.num_returned_pieces,
   t.returned_value,
+  t.num_cancelled_pieces,
+  t.cancelled_value,
   t.num_bot_sessions,
   t.num_bot_events,
   CAST(t.num_new_visitors AS DOUBLE PRECISION) / nullif(t.num_visitors, 0) AS new_visitor_share,
@@ -692,7 +708,7 @@ COMMENT ON COLUMN v_daily_kpis.num_new_visitors IS 'Of them, those without a ses
 
 COMMENT ON COLUMN v_daily_kpis.num_returning_visitors IS 'Of them, the others. (visitors)';
 
-COMMENT ON COLUMN v_daily_kpis.num_persons IS 'Distinct people: a session''s login, else its visitor. (people)';
+COMMENT ON COLUMN v_daily_kpis.num_persons IS 'Distinct people on all their devices, as known at the end of the day. (people)';
 
 COMMENT ON COLUMN v_daily_kpis.num_logged_in_persons IS 'Of them, those with a login on this platform that day. (people)';
 
@@ -726,17 +742,25 @@ COMMENT ON COLUMN v_daily_kpis.num_impressions IS 'Times that something was show
 
 COMMENT ON COLUMN v_daily_kpis.num_uncarts IS 'Removals from the cart. (events)';
 
+COMMENT ON COLUMN v_daily_kpis.num_favourites IS 'Additions to a wish list. (events)';
+
+COMMENT ON COLUMN v_daily_kpis.num_cancels IS 'Orders or parts of them withdrawn. (events)';
+
 COMMENT ON COLUMN v_daily_kpis.num_orders IS 'Distinct orders; a session''s purchases without an order id are one. (orders)';
 
 COMMENT ON COLUMN v_daily_kpis.num_pieces IS 'Pieces bought; an unknown quantity is one. (pieces)';
 
-COMMENT ON COLUMN v_daily_kpis.revenue IS 'Sum of price x quantity over purchases, before returns. (shop''s currency)';
+COMMENT ON COLUMN v_daily_kpis.revenue IS 'Sum of price x quantity over purchases, before cancellations and returns. (shop''s currency)';
 
 COMMENT ON COLUMN v_daily_kpis.num_unpriced_purchases IS 'Purchase rows without a price: no revenue is counted for them. (events)';
 
 COMMENT ON COLUMN v_daily_kpis.num_returned_pieces IS 'Pieces returned that day, whenever they were bought. (pieces)';
 
 COMMENT ON COLUMN v_daily_kpis.returned_value IS 'Sum of price x quantity over returns; without a price nothing. (shop''s currency)';
+
+COMMENT ON COLUMN v_daily_kpis.num_cancelled_pieces IS 'Pieces withdrawn that day, whenever they were ordered. (pieces)';
+
+COMMENT ON COLUMN v_daily_kpis.cancelled_value IS 'Sum of price x quantity over cancellations; without a price nothing. (shop''s currency)';
 
 COMMENT ON COLUMN v_daily_kpis.num_bot_sessions IS 'Sessions of bots, in no other count. (sessions)';
 
