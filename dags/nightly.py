@@ -115,6 +115,19 @@ with DAG(
         table="sequences",
         doc_md=doc("evaluate", "Judge candidate, champion and baselines on the holdout; promote."),
     )
+    marts = spark_job(
+        "marts",
+        table="sessions",
+        doc_md=doc("marts", "Build the analysis tables of every day whose sessions, persons or items changed."),
+    )
+    settled = EmptyOperator(
+        task_id="settled",
+        trigger_rule="all_done",
+        doc_md=doc(
+            "settled",
+            "From here on the night is published, whether or not features and analysis tables could be built.",
+        ),
+    )
     champion = EmptyOperator(
         task_id="champion",
         trigger_rule="all_done",
@@ -137,5 +150,6 @@ with DAG(
 
     land >> clean >> sessionize >> identity >> sequences >> train >> evaluate >> champion
     [sequences, champion] >> score >> publish >> report
-    sequences >> features
-    [evaluate, publish, report, features] >> verdict
+    sequences >> [features, marts]
+    [features, marts] >> settled >> publish
+    [evaluate, publish, report, features, marts] >> verdict

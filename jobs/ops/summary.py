@@ -21,6 +21,8 @@ STEPS = {
     "sessionize": "sessionize",
     "identity": "identity",
     "sequences": "sequences",
+    "features": "features",
+    "marts": "marts",
     "train": "train",
     "evaluate": "evaluate",
     "score": "score",

@@ -24,8 +24,8 @@ from airflow.timetables.base import TimeRestriction
 import _tasks
 
 CHECKOUT, SCRATCH = _tasks.CHECKOUT, _tasks.HOME.parent
-JOINS = {"champion", "verdict"}
-SPARK = {"clean", "sessionize", "identity", "sequences", "score", "features"}
+JOINS = {"champion", "settled", "verdict"}
+SPARK = {"clean", "sessionize", "identity", "sequences", "score", "features", "marts"}
 
 
 def context(dag: Any, run_id: str = "scheduled__2001-01-16T02:00:00+00:00", **params: Any) -> dict[str, Any]:
@@ -70,8 +70,10 @@ def test_structure(dag: Any) -> None:
         "clean": ["sessionize"],
         "sessionize": ["identity"],
         "identity": ["sequences"],
-        "sequences": ["features", "score", "train"],
-        "features": ["verdict"],
+        "sequences": ["features", "marts", "score", "train"],
+        "features": ["settled", "verdict"],
+        "marts": ["settled", "verdict"],
+        "settled": ["publish"],
         "train": ["evaluate"],
         "evaluate": ["champion", "verdict"],
         "champion": ["score"],
@@ -82,6 +84,7 @@ def test_structure(dag: Any) -> None:
     }
     assert {task.task_id: task.trigger_rule for task in dag.tasks if task.trigger_rule != "all_success"} == {
         "champion": "all_done",
+        "settled": "all_done",
         "verdict": "none_failed",
     }
     assert dag.max_active_runs == 1

@@ -27,6 +27,7 @@ from nightjar.contracts import (
     Table,
 )
 from nightjar.contracts.render import arrow_schema
+from nightjar.monitor.night import JOBS
 from nightjar.settings import Model, repository
 from nightjar.stores.home import Home
 from nightjar.stores.lake import Lake
@@ -147,7 +148,7 @@ def night(home: Home) -> Home:
     )
     decision = {"shop": "acme", "dt": DAY, "decision_id": "d1", "decided_at": NOON, "model_name": "nightjar_acme"}
     fill(home, PROMOTIONS, [DECISION | decision])
-    for job in ("clean", "sessionize", "identity", "sequences", "train", "evaluate", "score"):
+    for job in set(JOBS) - {"simulate", "publish"}:
         path = home.result("acme", DAY, job)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(RESULTS[job]))

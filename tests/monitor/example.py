@@ -29,6 +29,8 @@ RESULTS: dict[str, dict[str, Any]] = {
     "sessionize": result(rows_in=4150, rows_out=870, rows_rejected=0),
     "identity": result(rows_in=2300, rows_out=640, rows_rejected=0),
     "sequences": result(rows_in=91000, rows_out=2000, rows_rejected=0),
+    "features": result(rows_in=91000, rows_out=2000, rows_rejected=0, labelled_people=1900),
+    "marts": result(rows_in=870, rows_out=310, rows_rejected=0, days_rebuilt=3),
     "train": result(rows_in=1900, rows_out=1, rows_rejected=0, trained=True, model_version="4") | {"seconds": 61.0},
     "evaluate": result(rows_in=640, rows_out=600, rows_rejected=40),
     "score": result(rows_in=2000, rows_out=40000, rows_rejected=0),

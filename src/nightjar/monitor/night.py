@@ -9,7 +9,10 @@ from datetime import date
 from typing import Any, Literal
 
 #: Jobs in the order of the night. A shop with logs of its own has no `simulate`.
-JOBS = ("simulate", "clean", "sessionize", "identity", "sequences", "train", "evaluate", "score", "publish")
+JOBS = (
+    *("simulate", "clean", "sessionize", "identity", "sequences", "features", "marts"),
+    *("train", "evaluate", "score", "publish"),
+)
 
 #: Scorers in the order of the page.
 SCORERS = ("candidate", "champion", "popularity", "markov")
