@@ -212,6 +212,7 @@ class Train(Section):
     learning_rate: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)]
     validation_share: Share  # of users, by hash; their last item chooses the epoch
+    max_validation_users: Count  # a smaller share is taken where there would be more of them
     patience_epochs: Count
     processes: Count
     max_age_days: Annotated[int, Field(ge=0)]  # an older champion is due for training

@@ -160,7 +160,8 @@ class TrainingSet:
 
     def _held_out(self, histories: Histories) -> Indices:
         """1 for validation users with a history before their last item, else 0."""
-        chosen = hashed_share(histories.user_ids) < self.conf.validation_share
+        share = min(self.conf.validation_share, self.conf.max_validation_users / max(1, self.num_rows))
+        chosen = hashed_share(histories.user_ids) < share
         return np.where(chosen & (histories.lengths >= 2), np.int64(1), np.int64(0))
 
     def _num_targets(self, histories: Histories) -> Indices:

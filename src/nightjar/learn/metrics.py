@@ -10,6 +10,7 @@ Legend: B users, N items.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 MISS = math.inf
+
+#: Lengths of lists that evaluation reports.
+CUTOFFS = (1, 5, 10, 20, 50)
 
 #: Resampled cells held at once by the bootstrap: 32 MiB of counts.
 _CELLS = 2**22
@@ -68,13 +72,15 @@ def ndcg(ranks: Floats, k: int) -> Floats:
     return np.where(ranks <= k, 1.0 / np.log2(1.0 + ranks), 0.0)
 
 
-def reciprocal_rank(ranks: Floats) -> Floats:
-    """Per user: 1 / rank over the full ranking; its mean is MRR.
+def reciprocal_rank(ranks: Floats, k: float = math.inf) -> Floats:
+    """Per user: 1 / rank within the first k, else 0; its mean is MRR@k, without k that of the full ranking.
 
     >>> reciprocal_rank(np.array([1.0, 4.0, MISS])).tolist()
     [1.0, 0.25, 0.0]
+    >>> reciprocal_rank(np.array([1.0, 4.0, MISS]), k=3).tolist()
+    [1.0, 0.0, 0.0]
     """
-    return 1.0 / ranks
+    return np.where(ranks <= k, 1.0 / ranks, 0.0)
 
 
 def recall(ranks: Floats, owners: NDArray[np.int64], num_users: int, k: int) -> Floats:
@@ -96,6 +102,18 @@ def recall(ranks: Floats, owners: NDArray[np.int64], num_users: int, k: int) -> 
 def per_user(ranks: Floats) -> dict[str, Floats]:
     """The metrics that evaluation reports and that `promotion.metric` may name."""
     return {"hr@10": hr(ranks, 10), "ndcg@10": ndcg(ranks, 10), "mrr": reciprocal_rank(ranks)}
+
+
+def at_cutoffs(ranks: Floats, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, Floats]:
+    """HR, NDCG and MRR per user at each length of a list, by name, such as `ndcg@10`.
+
+    With one target per user, hr@k is also recall@k and what the literature on sessions calls P@k.
+
+    >>> {name: values.tolist() for name, values in at_cutoffs(np.array([2.0]), [1, 5]).items() if "ndcg" not in name}
+    {'hr@1': [0.0], 'hr@5': [1.0], 'mrr@1': [0.0], 'mrr@5': [0.5]}
+    """
+    kinds = {"hr": hr, "ndcg": ndcg, "mrr": reciprocal_rank}
+    return {f"{name}@{k}": metric(ranks, k) for name, metric in kinds.items() for k in cutoffs}
 
 
 def bootstrap(values: Floats, *, seed: int, num_resamples: int = 1000, level: float = 0.95) -> Interval:

@@ -6,7 +6,8 @@ Protocol, for a window that begins after day A (`dt=A`):
 - History: the row of `sequences` as of A; each model reads the latest entries that it knows, at most its
   own `max_length`. Nothing later than A is read.
 - Target: the first entry of the person's `holdout` row whose item `[score] exclude` would not hide from
-  them. An entry whose item is not in the catalogue is a target too.
+  them; with `hidden_targets`, as public protocols have it, the first entry whatever it is, and a hidden one is
+  a miss. An entry whose item is not in the catalogue is a target too.
 - Candidates: every item of the catalogue, `items` as of A, except what `[score] exclude` hides from
   the person. Availability is not applied: it would hide the misses of items that come back.
 - Rank: 1 plus the other candidates that score at least as high as the target, in float32.
@@ -86,6 +87,11 @@ class Evaluation:
         means = {name: float(value.mean()) if len(value) else 0.0 for name, value in values.items()}
         return means | {f"coverage@{COVERAGE_AT}": self.coverage[scorer]}
 
+    def at_cutoffs(self, scorer: str) -> dict[str, float]:
+        """Means over people of HR, NDCG and MRR at every length of a list; 0 without people."""
+        values = metrics.at_cutoffs(self.ranks[scorer])
+        return {name: float(value.mean()) if len(value) else 0.0 for name, value in values.items()}
+
     def intervals(self, scorer: str, *, seed: int) -> dict[str, Interval]:
         values = metrics.per_user(self.ranks[scorer])
         return {name: metrics.bootstrap(value, seed=seed) for name, value in values.items() if len(value)}
@@ -105,13 +111,14 @@ def evaluate(
     sequences: Sequence[str | Path],
     holdout: Sequence[str | Path],
     exclude: rules.Policy,
+    hidden_targets: bool = False,
 ) -> Evaluation:
     """Judge scorers by the protocol above, reading Parquet files of `sequences` and `holdout`.
 
     Memory: `CELLS` cells of people x items, `READ_ROWS` histories, and the holdout's item lists,
     which are as long as the window; never all people x items.
     """
-    judge = _Judge(scorers, catalogue, exclude)
+    judge = _Judge(scorers, catalogue, exclude, hidden_targets)
     ahead = _read_holdout(holdout)
     num_found = 0
     for rows in _read_rows(sequences):
@@ -125,8 +132,11 @@ def evaluate(
 
 
 class _Judge:
-    def __init__(self, scorers: Mapping[str, Scorer], catalogue: Catalogue, exclude: rules.Policy) -> None:
+    def __init__(
+        self, scorers: Mapping[str, Scorer], catalogue: Catalogue, exclude: rules.Policy, hidden_targets: bool
+    ) -> None:
         self.scorers, self.catalogue, self.exclude = scorers, catalogue, exclude
+        self.skipped: rules.Policy = "none" if hidden_targets else exclude
         self.batch_users = max(1, CELLS // max(catalogue.size, 1))
         self.ranks: dict[str, list[Floats]] = {name: [] for name in scorers}
         self.listed_N = {name: np.zeros(catalogue.size, np.bool_) for name in scorers}
@@ -135,7 +145,7 @@ class _Judge:
     def batch(self, rows: pa.RecordBatch, ahead: pa.ListArray) -> None:
         """Rank the targets of these people; `ahead` holds the items of their holdout rows."""
         whole = histories_from_arrow(rows, self.catalogue.vocabulary, max_length=rules.WHOLE)
-        targets_B = next_items(ahead, self.catalogue, rules.excluded(self.exclude, whole))
+        targets_B = next_items(ahead, self.catalogue, rules.excluded(self.skipped, whole))
         judged = np.flatnonzero(targets_B != NO_TARGET)
         self.num_without_target += len(targets_B) - len(judged)
         self.num_unseen += int((targets_B == UNSEEN).sum())
