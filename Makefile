@@ -11,9 +11,10 @@ AIRFLOW_PORT ?= 8080
 MLFLOW_PORT ?= 5000
 CONF ?= conf/models/sasrec.toml
 SEEDS ?= 3
+FOLDS ?= 3
 # Recipes read these from their environment, so that no value is ever parsed by the shell.
 export SOURCE RAW DAY MODEL SET SAMPLE AIRFLOW_PORT MLFLOW_PORT TORCH_INDEX_URL SIZE RUNS SKEW EXPLAIN DAYS EVENTS \
-	DATA PROTOCOL CONF SEEDS EXCLUDE
+	DATA PROTOCOL CONF SEEDS FOLDS EXCLUDE
 
 JOBS := .envs/jobs/bin/python
 AIRFLOW := .envs/airflow/bin/python
@@ -79,9 +80,9 @@ approve: setup  ## rewrite golden files with what the code gives now, and show w
 locks:  ## resolve both environments afresh and rewrite conf/locks
 	@PYTHONPATH=src "$(PYTHON)" -m jobs.ops.setup --locks
 
-quality: setup  ## hold a model against the literature on a public data set: DATA, PROTOCOL, CONF, SEEDS, EXCLUDE, SET
+quality: setup  ## hold a model against the literature on a public data set: DATA, PROTOCOL, CONF, SEEDS, FOLDS, EXCLUDE, SET
 	@$(JOBS) -m jobs.ops.quality --data "$$DATA" --protocol "$$PROTOCOL" --conf "$$CONF" --seeds "$$SEEDS" \
-		--exclude "$$EXCLUDE" --set "$$SET"
+		--folds "$$FOLDS" --exclude "$$EXCLUDE" --set "$$SET"
 
 bench-prep: setup  ## time clean and sessionize beside Spark's floor, DuckDB and polars: SIZE, RUNS, SKEW, EXPLAIN
 	@PYTHONPATH=src "$(PYTHON)" -m jobs.ops.setup --bench || echo "bench-prep: going on without polars" >&2

@@ -225,7 +225,7 @@ class Promotion(Section):
 
     metric: Literal["ndcg@10", "hr@10", "mrr"]
     min_gain_over_champion: float  # relative; negative tolerates a loss
-    must_beat: Annotated[tuple[Literal["popularity", "markov"], ...], Field(strict=False)]
+    must_beat: Annotated[tuple[Literal["popularity", "markov", "cooccurrence", "item-knn"], ...], Field(strict=False)]
     min_users: Count
 
 

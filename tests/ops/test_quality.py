@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from jobs.ops import quality
-from tests.learn.sequence_files import successions
+from tests.learn.sequence_files import successions, write_sequences
 
 from nightjar.contracts import BadInput
 from nightjar.settings import load_conf
@@ -19,7 +19,7 @@ KEYS = ["hr@10", "ndcg@10", "mrr@20", "p@20"]
 
 
 def measured(data: Path, protocol: str, capsys: pytest.CaptureFixture[str], *, seeds: int) -> dict[str, float]:
-    quality.measure(data, protocol, load_conf(sets=SMALL), seeds, None)
+    quality.measure(data, protocol, load_conf(sets=SMALL), num_seeds=seeds, num_folds=2, exclude=None)
     found: dict[str, float] = json.loads(capsys.readouterr().out.splitlines()[-1])
     return found
 
@@ -55,4 +55,16 @@ def test_what_was_seen_is_no_candidate_under_leave_one_out(tmp_path: Path, capsy
 
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot read"):
-        quality.read(tmp_path / "nothing", "leave-one-out")
+        quality.read(tmp_path / "nothing", "leave-one-out", 1)
+
+
+def test_folds_of_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sequences(tmp_path / "part-0.parquet", successions(200, num_items=40, seed=4))
+    write_sequences(tmp_path / "part-1.parquet", successions(200, num_items=40, seed=5), first_user=200)
+    quality.measure(tmp_path, "rolling", load_conf(sets=SMALL), num_seeds=1, num_folds=2, exclude=None)
+    out = capsys.readouterr().out
+    found = json.loads(out.splitlines()[-1])
+    assert (found["seeds"], found["folds"]) == (1, 2)
+    assert found["hr@10"] > 0.8
+    assert out.count("seed 1: ") == 2
+    assert out.count("item-knn") == 4  # two tables a fold

@@ -1,7 +1,8 @@
 """Data sets as the literature shares them, as lists of items, and as rows of `sequences`.
 
 Reads text files with one person per line (the person, then items in order, between white space; plain
-or gzip) and folders with `train_sessions.parquet` (`session`) and `test.parquet` (`prefix`, `target`).
+or gzip), folders with `train_sessions.parquet` (`session`) and `test.parquet` (`prefix`, `target`), and
+folders of `sequences` files.
 Item ids are names: they are never counted with or compared.
 """
 
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 
 from nightjar.contracts import SEQUENCES, BadInput, Kind
 from nightjar.contracts.render import arrow_schema
+from nightjar.learn.histories import open_parquet
 from nightjar.learn.protocols import Cases
 
 _GZIP = b"\x1f\x8b"
@@ -66,6 +68,21 @@ def read_sessions(folder: Path) -> Sessions:
     cases = Cases(_names(test["prefix"]), test["target"].combine_chunks().cast(pa.string()))
     asked = pc.greater(pc.list_value_length(cases.histories), 0)
     return Sessions(_names(train), Cases(*(part.filter(asked) for part in cases)))
+
+
+def read_sequences(folder: Path) -> tuple[pa.ListArray, pa.ListArray]:
+    """Item ids, and their times in seconds, of all rows of a folder's `sequences` files.
+
+    Raises:
+        BadInput: no such file, or one that is no `sequences` file.
+    """
+    files = sorted(folder.glob("*.parquet"))
+    if not files:
+        raise BadInput(f"{folder} holds no Parquet file", "name the folder of a sequences partition")
+    for file in files:
+        open_parquet(file).close()
+    rows = pa.concat_tables([pq.ParquetFile(file).read(columns=["item_ids", "event_ts"]) for file in files])
+    return _names(rows["item_ids"]), rows["event_ts"].combine_chunks()
 
 
 def _names(lists: pa.ChunkedArray) -> pa.ListArray:
