@@ -197,18 +197,29 @@ class Marts(Section):
 class Model(Section):
     """Architecture; `conf/models/<name>.toml` holds one complete description each."""
 
-    name: Literal["sasrec", "gru"]
+    name: Literal["sasrec", "gru", "lstm", "esasrec", "bert4rec", "hstu"]
     width: Count
     num_blocks: Count
     num_heads: Count
     max_length: Count
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    # What an entry is besides its item; unknown ones and those that the files lack count as nothing known.
+    inputs: Annotated[tuple[Literal["kind", "gap", "platform", "price"], ...], Field(strict=False)] = ()
+    time_bias: bool = False  # `hstu` weighs entries also by how long they are ago
 
 
 class Train(Section):
     seed: int
     epochs: Count
-    batch_users: Count
+    pretrain_epochs: Annotated[int, Field(ge=0)]  # before the others, on the model's own tasks; only `bert4rec` has any
+    mask_share: Annotated[float, Field(gt=0, lt=1)]  # of entries, hidden in those epochs
+    batch_users: Count  # on average; a step holds about as many targets as the next one
+    loss: Literal["softmax", "sampled_softmax", "gbce", "bce"]  # over all items, or over the target and negatives
+    num_negatives: Count  # of a step, shared by its targets; not for `softmax`
+    negatives_from: Literal["uniform", "popularity"]  # chances of an item to be a negative
+    log_q_correction: bool  # `sampled_softmax` estimates the softmax over all items without bias
+    gbce_calibration: Share  # of `gbce`: 0 is `bce`, 1 gives calibrated probabilities
+    precision: Literal["float32", "bfloat16"]  # of products in `softmax`; bfloat16 where the processor multiplies in it
     learning_rate: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)]
     validation_share: Share  # of users, by hash; their last item chooses the epoch

@@ -93,6 +93,28 @@ def test_batches_hold_people_of_similar_length(tmp_path: Path) -> None:
         assert int(lengths.max() - lengths.min()) <= 1, "300 users of 6 lengths in batches of 16: at most a neighbour"
 
 
+def test_steps_hold_about_as_many_targets_and_little_padding(tmp_path: Path) -> None:
+    """Lengths as in shops: most people are short, a few fill the model."""
+    random = np.random.default_rng(1)
+    rows = [["i1"] * min(2 + int(length), 60) for length in random.pareto(1.2, 4000) * 3]
+    conf = settings.load_conf().train.model_copy(update={"batch_users": 32})
+    data = TrainingSet([write_sequences(tmp_path / "part", rows)], RING, conf, max_length=50)
+    steps = list(data.batches(0, rank=0, world=1))
+    targets = np.array([len(examples.targets_N) for examples in steps])
+    assert abs(len(steps) - 4000 / 32) < 5, "as many steps as batches of 32 people"
+    assert targets.min() > 0.75 * targets.mean()
+    assert targets.max() < 1.25 * targets.mean()
+    cells = sum(examples.inputs.items_BL.numel() for examples in steps)
+    assert 1 - targets.sum() / cells < 0.04
+
+
+def test_item_counts(tmp_path: Path) -> None:
+    data = training_set(tmp_path, [["i1", "i2", "i2"], ["i29", "nobody"]])
+    counts = data.item_counts()
+    assert len(counts) == 31
+    assert {index: count for index, count in enumerate(counts.tolist()) if count} == {2: 1, 3: 2, 30: 1}
+
+
 def test_validation_is_the_last_item_of_hashed_users(tmp_path: Path) -> None:
     data = training_set(tmp_path, ROWS, validation_share=0.3)
     found = [

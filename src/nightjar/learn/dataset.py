@@ -24,7 +24,7 @@ from torch import Tensor
 
 from nightjar import settings
 from nightjar.learn.batch import Batch
-from nightjar.learn.histories import COLUMNS, Histories, histories_from_arrow, open_parquet, read_histories
+from nightjar.learn.histories import Histories, columns_of, histories_from_arrow, open_parquet, read_histories
 from nightjar.learn.vocabulary import Vocabulary
 
 Indices = NDArray[np.int64]
@@ -42,7 +42,7 @@ class Examples(NamedTuple):
     num_targets: int  #: of the whole global batch, over all ranks
 
     def to(self, device: torch.device | str) -> Examples:
-        return Examples(self.inputs.to(device), self.targets_N.to(device, non_blocking=True), self.num_targets)
+        return self._replace(inputs=self.inputs.to(device), targets_N=self.targets_N.to(device, non_blocking=True))
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,13 @@ class TrainingSet:
             totals += [len(buffer), (num_targets > 0).sum(), validated, num_targets.sum(), buffer.num_unknown]
         return Census(*totals.tolist())
 
+    def item_counts(self) -> Indices:
+        """How often each item occurs, by item index; the files are read once."""
+        counts_V = np.zeros(self.vocabulary.size + 1, np.int64)
+        for buffer in self._in_file_order():
+            counts_V += np.bincount(buffer.items, minlength=len(counts_V))
+        return counts_V
+
     # -- rows
 
     @cached_property
@@ -152,7 +159,7 @@ class TrainingSet:
         for number in row_groups:
             file, group = self.row_groups[number]
             with open_parquet(file) as parquet:
-                batches = parquet.iter_batches(self.rows_in_memory, row_groups=[group], columns=list(COLUMNS))
+                batches = parquet.iter_batches(self.rows_in_memory, row_groups=[group], columns=columns_of(parquet))
                 for rows in batches:
                     yield histories_from_arrow(rows, self.vocabulary, max_length=self.max_length + 1)
 
@@ -168,13 +175,20 @@ class TrainingSet:
         return np.minimum(np.maximum(histories.lengths - self._held_out(histories) - 1, 0), self.max_length)
 
     def _global_batches(self, buffer: Histories, random: np.random.Generator) -> list[np.ndarray]:
-        """People with targets, each once, in batches of similar length and random order."""
+        """People with targets, each once, in batches of similar length and of about as many targets, in random order.
+
+        As many: each step is one step of the optimizer, so a step of few targets would make
+        each of them count for more, and the longest histories would set the memory that is needed.
+        """
         num_targets = self._num_targets(buffer)
         people = random.permutation(np.flatnonzero(num_targets))
         batches: list[np.ndarray] = []
         for pool in _chunks(people, BATCHES_PER_POOL * self.conf.batch_users):
             by_length = pool[np.argsort(num_targets[pool], kind="stable")]
-            batches += _chunks(by_length, self.conf.batch_users)
+            upto = np.cumsum(num_targets[by_length])
+            num_batches = -(-len(pool) // self.conf.batch_users)
+            ends = np.searchsorted(upto, upto[-1] * np.arange(1, num_batches) / num_batches)
+            batches += [batch for batch in np.split(by_length, ends) if len(batch)]
         return [batches[number] for number in random.permutation(len(batches))]
 
     def _examples(self, buffer: Histories, people: np.ndarray, rank: int, world: int) -> Examples:
@@ -202,7 +216,17 @@ def concatenated(parts: Sequence[Histories]) -> Histories:
         np.concatenate([part.times for part in parts]),
         np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]),
         sum(part.num_unknown for part in parts),
+        *(
+            _all_or_none(flats)
+            for flats in zip(*((p.platforms, p.price_buckets, p.sessions) for p in parts), strict=True)
+        ),
     )
+
+
+def _all_or_none(flats: tuple[np.ndarray | None, ...]) -> np.ndarray | None:
+    """What one file lacks is unknown for all: half of a training with and half without would teach nonsense."""
+    known = [flat for flat in flats if flat is not None]
+    return np.concatenate(known) if len(known) == len(flats) else None
 
 
 def hashed_share(names: pa.Array) -> np.ndarray:
