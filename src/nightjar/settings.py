@@ -205,6 +205,7 @@ class Model(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)]
     # What an entry is besides its item; unknown ones and those that the files lack count as nothing known.
     inputs: Annotated[tuple[Literal["kind", "gap", "platform", "price"], ...], Field(strict=False)] = ()
+    cosine_scale: Annotated[float, Field(ge=0)] = 0.0  # scores are cosines times this; 0: dot products
     time_bias: bool = False  # `hstu` weighs entries also by how long they are ago
 
 
@@ -213,6 +214,7 @@ class Train(Section):
     epochs: Count
     pretrain_epochs: Annotated[int, Field(ge=0)]  # before the others, on the model's own tasks; only `bert4rec` has any
     mask_share: Annotated[float, Field(gt=0, lt=1)]  # of entries, hidden in those epochs
+    target_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0  # chance to ask for the item behind the next one, and so on
     batch_users: Count  # on average; a step holds about as many targets as the next one
     loss: Literal["softmax", "sampled_softmax", "gbce", "bce"]  # over all items, or over the target and negatives
     num_negatives: Count  # of a step, shared by its targets; not for `softmax`
@@ -223,6 +225,7 @@ class Train(Section):
     learning_rate: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)]
     validation_share: Share  # of users, by hash; their last item chooses the epoch
+    max_validation_users: Count  # a smaller share is taken where there would be more of them
     patience_epochs: Count
     processes: Count
     max_age_days: Annotated[int, Field(ge=0)]  # an older champion is due for training
@@ -235,7 +238,7 @@ class Promotion(Section):
 
     metric: Literal["ndcg@10", "hr@10", "mrr"]
     min_gain_over_champion: float  # relative; negative tolerates a loss
-    must_beat: Annotated[tuple[Literal["popularity", "markov"], ...], Field(strict=False)]
+    must_beat: Annotated[tuple[Literal["popularity", "markov", "cooccurrence", "item-knn"], ...], Field(strict=False)]
     min_users: Count
 
 

@@ -234,3 +234,15 @@ def test_an_lstm_starts_by_remembering() -> None:
     model = build(configured("lstm", num_blocks=1), 5)
     biases = dict(model.layers.named_parameters())["bias_ih_l0"].chunk(4)  # type: ignore[union-attr]
     assert [float(part.detach().mean()) for part in biases] == [0, 1, 0, 0]
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_scores_are_cosines_where_the_setting_says_so(name: str, batch: Batch) -> None:
+    torch.manual_seed(1)
+    model = shaken(build(configured(name, cosine_scale=16.0), RING.size))
+    scores = last_states(model, batch) @ model.as_scored(model.item_table())[1:].T
+    assert scores.abs().max() <= 16.001
+    # An item's length says nothing: stretched rows score the same.
+    with torch.no_grad():
+        states, stretched = last_states(model, batch), model.item_table() * torch.rand(RING.size + 1, 1).add(0.1)
+    torch.testing.assert_close(states @ model.as_scored(stretched)[1:].T, scores)

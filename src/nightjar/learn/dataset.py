@@ -11,7 +11,7 @@ rank needs to talk to another about data.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -92,7 +92,8 @@ class TrainingSet:
         for buffer in self._buffers(random):
             for people in self._global_batches(buffer, random):
                 if step >= start:
-                    yield self._examples(buffer, people, rank, world)
+                    chance = np.random.default_rng([self.conf.seed, epoch, step])
+                    yield self._examples(buffer, people, rank, world, chance)
                 step += 1
 
     def validation(self, *, rank: int, world: int) -> Iterator[tuple[Batch, Tensor]]:
@@ -167,7 +168,8 @@ class TrainingSet:
 
     def _held_out(self, histories: Histories) -> Indices:
         """1 for validation users with a history before their last item, else 0."""
-        chosen = hashed_share(histories.user_ids) < self.conf.validation_share
+        share = min(self.conf.validation_share, self.conf.max_validation_users / max(1, self.num_rows))
+        chosen = hashed_share(histories.user_ids) < share
         return np.where(chosen & (histories.lengths >= 2), np.int64(1), np.int64(0))
 
     def _num_targets(self, histories: Histories) -> Indices:
@@ -190,16 +192,37 @@ class TrainingSet:
             batches += [batch for batch in np.split(by_length, ends) if len(batch)]
         return [batches[number] for number in random.permutation(len(batches))]
 
-    def _examples(self, buffer: Histories, people: np.ndarray, rank: int, world: int) -> Examples:
+    def _examples(
+        self, buffer: Histories, people: np.ndarray, rank: int, world: int, chance: np.random.Generator
+    ) -> Examples:
         """Every `world`-th person from `rank` on: the batch is sorted by length, so shares weigh the same."""
         everyone = buffer.take(people)
         num_targets = int(self._num_targets(everyone).sum())
-        mine = buffer.take(people[rank::world])
-        histories = mine.latest(self.max_length + 1, skip=self._held_out(mine))
+        histories = everyone.latest(self.max_length + 1, skip=self._held_out(everyone))
+        asked = replace(histories, items=histories.items[self._later(histories.offsets, chance)])
+        mine = np.arange(rank, len(people), world)
+        histories, asked = histories.take(mine), asked.take(mine)
         is_target = np.ones(len(histories.items), bool)
         is_target[histories.offsets[:-1]] = False  # nothing precedes the oldest entry
         inputs = histories.latest(self.max_length, skip=1).batch(self.max_length)
-        return Examples(inputs, torch.from_numpy(histories.items[is_target]), num_targets)
+        return Examples(inputs, torch.from_numpy(asked.items[is_target]), num_targets)
+
+    def _later(self, offsets: Indices, chance: np.random.Generator) -> Indices:
+        """Which entry is asked for in the place of each: itself, or with `target_decay` one behind it.
+
+        Where order says little, what comes soon is as good an answer as what comes next, and there is more
+        of it (after the dense all-action loss of PinnerFormer, https://arxiv.org/abs/2205.04507). How many
+        places behind follows a geometric distribution that ends with the history. Drawn for all ranks
+        alike, so that their number changes nothing.
+        """
+        places: Indices = np.arange(offsets[-1], dtype=np.int64)
+        decay = self.conf.target_decay
+        if not decay:
+            return places
+        num_behind = np.repeat(offsets[1:], np.diff(offsets)) - 1 - places
+        drawn = chance.random(len(places)) * (1 - decay ** (num_behind + 1))
+        later: Indices = places + np.minimum(np.floor(np.log1p(-drawn) / np.log(decay)).astype(np.int64), num_behind)
+        return later
 
 
 def concatenated(parts: Sequence[Histories]) -> Histories:

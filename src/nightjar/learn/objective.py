@@ -5,6 +5,8 @@ Legend: N = targets, D = width, V = items plus the row for padding.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -31,6 +33,7 @@ class Objective:
     def __init__(self, conf: settings.Train, num_items: int, counts_V: NDArray[np.int64] | None = None) -> None:
         """`counts_V`: occurrences of each item in training; needed by `negatives_from = "popularity"` only."""
         self.conf, self.num_items = conf, num_items
+        self._as_scored: Callable[[Tensor], Tensor] = _unchanged
         self.rows_only = conf.loss != "softmax"
         by_popularity = conf.negatives_from == "popularity"
         if self.rows_only and by_popularity and counts_V is None:
@@ -46,18 +49,19 @@ class Objective:
         return cls(conf, data.vocabulary.size, data.item_counts() if counted else None)
 
     def prepare(self, model: SequenceModel) -> None:
-        """Have look-ups in the item table give gradients of rows where the loss does too."""
+        """Have look-ups in the item table give gradients of rows where the loss does too; score as the model does."""
         item_embedding(model).sparse = self.rows_only
+        self._as_scored = model.as_scored
 
     def __call__(self, states_ND: Tensor, items_VD: Tensor, targets_N: Tensor, name: tuple[int, ...]) -> Tensor:
         """`name` seeds the negatives: the same on every rank, another in every step."""
         if not self.rows_only:
             product_type = _PRODUCT_TYPES[self.conf.precision]
-            return full_softmax_loss(states_ND, items_VD, targets_N, product_type=product_type)
+            return full_softmax_loss(states_ND, self._as_scored(items_VD), targets_N, product_type=product_type)
         drawn = self.negatives.draw(*name)
         negatives_M = drawn.items_M.to(targets_N.device)
-        positives_ND = F.embedding(targets_N, items_VD, sparse=True)
-        negatives_MD = F.embedding(negatives_M, items_VD, sparse=True)
+        positives_ND = self._as_scored(F.embedding(targets_N, items_VD, sparse=True))
+        negatives_MD = self._as_scored(F.embedding(negatives_M, items_VD, sparse=True))
         hits_NM = targets_N[:, None] == negatives_M
         if self.conf.loss == "sampled_softmax":
             log_expected_M = drawn.log_expected_M.to(targets_N.device) if self.conf.log_q_correction else None
@@ -66,6 +70,10 @@ class Objective:
             return bce_loss(states_ND, positives_ND, negatives_MD, hits_NM)
         beta = gbce_beta(self.conf.num_negatives, self.num_items, self.conf.gbce_calibration)
         return gbce_loss(states_ND, positives_ND, negatives_MD, hits_NM, beta=beta)
+
+
+def _unchanged(rows: Tensor) -> Tensor:
+    return rows
 
 
 def item_embedding(model: SequenceModel) -> nn.Embedding:

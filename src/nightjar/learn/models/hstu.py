@@ -67,8 +67,7 @@ class Hstu(SequenceModel):
         ages_BQL = age_buckets(batch.times_BL) if self.conf.time_bias else None
         for block in self._blocks():
             states_BLD = block(states_BLD, ages_BQL)
-        normed_BLD: Tensor = self.norm(states_BLD)
-        return normed_BLD
+        return self.as_asked(self.norm(states_BLD))
 
     def item_table(self) -> Tensor:
         return self.items.weight

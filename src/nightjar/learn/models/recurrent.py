@@ -65,8 +65,7 @@ class Recurrent(SequenceModel):
     def encode(self, batch: Batch) -> Tensor:
         inputs_BLD = self.fusion.add_to(self.items(batch.items_BL) * math.sqrt(self.conf.width), batch)
         states_BLD, _ = self.layers(self.dropout(inputs_BLD))
-        normed_BLD: Tensor = self.norm(self.dropout(states_BLD))
-        return normed_BLD
+        return self.as_asked(self.norm(self.dropout(states_BLD)))
 
     def item_table(self) -> Tensor:
         return self.items.weight

@@ -81,8 +81,7 @@ class SasRec(SequenceModel):
         states_BLD = self.dropout(inputs_BLD)
         for block in self._blocks():
             states_BLD = block(states_BLD, seen_BL)
-        normed_BLD: Tensor = self.norm(states_BLD)
-        return normed_BLD
+        return self.as_asked(self.norm(states_BLD))
 
     def item_table(self) -> Tensor:
         return self.items.weight

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from nightjar.contracts import BadInput
 from nightjar.learn.batch import Batch
@@ -46,4 +47,14 @@ class SequenceModel(nn.Module):
 
     @abstractmethod
     def item_table(self) -> Tensor:
-        """items_VD: row 0 is padding and never scored."""
+        """items_VD: row 0 is padding and never scored. What is multiplied with states is `as_scored` of it."""
+
+    def as_scored(self, rows: Tensor) -> Tensor:
+        """Rows of the item table as they meet states: of length one where scores are cosines."""
+        return F.normalize(rows, dim=-1) if self.conf.cosine_scale else rows
+
+    def as_asked(self, states: Tensor) -> Tensor:
+        """States as they meet items. Cosines times a scale, a softmax with a temperature, cannot grow with the
+        length of an embedding, which is popularity more than taste (NISER, https://arxiv.org/abs/1909.04276).
+        """
+        return F.normalize(states, dim=-1) * self.conf.cosine_scale if self.conf.cosine_scale else states
