@@ -7,16 +7,15 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import nights
-import postgres_server
 import pytest
-from nights import DAY, LISTS, SHOP, put
+from nights import DAY, LISTS, SHOP, ask, current, everything, expected, put
 
 from nightjar.contracts import (
     CART_ABANDONMENT,
@@ -33,61 +32,7 @@ from nightjar.contracts import (
     Table,
 )
 from nightjar.stores.warehouse import DuckDbFile, Night, Postgres, Warehouse, history, publish, sample
-from nightjar.stores.warehouse.schema import TABLES, statements
-
-_SCHEMAS = itertools.count()
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    with postgres_server.running() as uri:
-        yield uri
-
-
-@pytest.fixture(params=["duckdb", "postgres"])
-def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
-    return empty(request, tmp_path)
-
-
-@pytest.fixture(params=["duckdb", "postgres"], scope="module")
-def published(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
-    """One with a night in it, for tests that must leave it as it is."""
-    folder = tmp_path_factory.mktemp("published")
-    made = empty(request, folder)
-    put(made, nights.night(folder))
-    return made
-
-
-def empty(request: pytest.FixtureRequest, folder: Path) -> Warehouse:
-    """PostgreSQL gives every test a schema of its own."""
-    if request.param == "duckdb":
-        return DuckDbFile(folder / "warehouse.duckdb")
-    server = request.getfixturevalue("server")
-    schema = f"test_{next(_SCHEMAS)}"
-    with Postgres(server)._connected() as connection:
-        connection.cursor().execute(f"CREATE SCHEMA {schema}")
-        connection.commit()
-    return Postgres(f"{server}&options=-csearch_path%3D{schema}")
-
-
-def ask(warehouse: Warehouse, sql: str, *values: object) -> list[tuple[Any, ...]]:
-    with warehouse.reader() as db:
-        return db.query(sql, *values)
-
-
-def everything(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table, sorted."""
-    with warehouse.reader() as db:
-        return {table.name: sorted(db.query(f"SELECT * FROM {table.name}"), key=repr) for table in TABLES}
-
-
-def current(warehouse: Warehouse) -> list[tuple[Any, ...]]:
-    return ask(warehouse, "SELECT dt, user_id, item_id FROM v_recommendations_current ORDER BY user_id, rank")
-
-
-def expected(lists: dict[str, tuple[str, ...]], day: date = DAY) -> list[tuple[Any, ...]]:
-    return [(day, person.removeprefix("p-"), item) for person, items in lists.items() for item in items]
-
+from nightjar.stores.warehouse.schema import statements
 
 # -- what readers see
 
@@ -143,7 +88,7 @@ def test_shops_do_not_touch_each_other(warehouse: Warehouse, tmp_path: Path) -> 
         promotions=[],
         data_quality=[],
     )
-    put(warehouse, replace(other, partition=Partition("zoo", "recommendations", DAY)))
+    put(warehouse, nights.of_shop(other, "zoo"))
     assert ask(warehouse, "SELECT shop, count(*) FROM v_recommendations_current GROUP BY 1 ORDER BY 1") == [
         ("acme", 12),
         ("zoo", 12),
@@ -573,7 +518,7 @@ def test_shops_keep_their_own_days(warehouse: Warehouse, tmp_path: Path) -> None
         replace(m, partition=Partition("zoo", m.partition.table, DAY))
         for m in nights.marts(tmp_path, DAY, num_sessions=7)
     ]
-    put(warehouse, replace(other, partition=Partition("zoo", "recommendations", DAY), marts=marts))
+    put(warehouse, replace(nights.of_shop(other, "zoo"), marts=marts))
     told = "SELECT shop, num_sessions FROM v_daily_kpis WHERE platform = 'web' ORDER BY shop"
     assert ask(warehouse, told) == [("acme", 4), ("zoo", 7)]
 

@@ -21,6 +21,10 @@ Passing = Callable[[str], None]
 Row = tuple[Any, ...]
 
 
+def passing_by(_: str) -> None:
+    """Pass every point."""
+
+
 class Connection(Protocol):
     """One open transaction (or one reader). Values are bound as $1, $2, … in both dialects."""
 

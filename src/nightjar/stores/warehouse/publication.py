@@ -8,9 +8,9 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from nightjar.contracts import (
 )
 from nightjar.contracts.render import WAREHOUSE_TYPES
 from nightjar.settings import Conf
+from nightjar.stores.warehouse import pointer
 from nightjar.stores.warehouse.audits import (
     Audit,
     Seen,
@@ -35,7 +36,8 @@ from nightjar.stores.warehouse.audits import (
     people_audits,
     run_audits,
 )
-from nightjar.stores.warehouse.connection import Connection, Passing, Warehouse, duckdb_connection, turn
+from nightjar.stores.warehouse.connection import Connection, Passing, Warehouse, passing_by, turn
+from nightjar.stores.warehouse.pointer import Held
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Night:
         partition: the night's partition of `recommendations`.
         num_rows: rows that the lake says it has.
         eligible: the night's `sequences`: everybody in it gets a list.
+        inputs: each partition that the night is made from, with the hash of its rows in the lake.
         new_users: the folder where mapping rows wait for the warehouse; emptied after the commit.
         num_candidates: items that could be recommended to a person with nothing excluded; None for all items.
         marts: every day of the analysis tables; those that readers see already are left as they are.
@@ -69,9 +72,16 @@ class Night:
     eligible: Sequence[str]
     promotions: Sequence[str]
     data_quality: Sequence[str]
+    inputs: Mapping[str, str]
     new_users: Path
     num_candidates: int | None = None
     marts: Sequence[MartDay] = ()
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of the rows that readers will see, independent of their order and of files; 32 hex digits."""
+        seen = [str(self.partition.of(table)) for table in (RECOMMENDATIONS, ITEMS)]
+        return hashlib.sha256(json.dumps([(name, self.inputs[name]) for name in seen]).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
@@ -98,12 +108,8 @@ class Publication:
         return asdict(self)
 
 
-def _on(_: str) -> None:
-    """Pass every point."""
-
-
 def publish(
-    warehouse: Warehouse, night: Night, conf: Conf, *, now: Callable[[], datetime], passing: Passing = _on
+    warehouse: Warehouse, night: Night, conf: Conf, *, now: Callable[[], datetime], passing: Passing = passing_by
 ) -> Publication:
     """Show a night to readers, whole; the same rows again change nothing.
 
@@ -132,51 +138,28 @@ def publish(
 def _publish(
     warehouse: Warehouse, night: Night, conf: Conf, waiting: Sequence[Path], clock: _Clock, passing: Passing
 ) -> Publication:
-    content = content_hash(night)
     with warehouse.writer(night.partition.shop, passing) as db:
         new_users = _merge_people(db, night, waiting)
         _merge_ledgers(db, night)
         mart_days, of_marts = _replace_marts(db, night)
-        known = _published_already(db, night.partition, content, new_users)
+        known = _published_already(db, night, new_users)
         if known is not None:
             return replace(known, mart_days=mart_days, audits=of_marts)
         _stage_night(db, night, conf)
         passing("staged")
         seen = of_marts | _audit(db, night, conf)
         passing("audited")
-        publication = replace(_replace(db, night, content, seen, new_users, clock), mart_days=mart_days)
-        _forget_old_nights(db, night.partition, conf.publish.keep_nights)
+        before = pointer.shown(db, night.partition.shop)
+        publication = replace(_replace(db, night, seen, new_users, before, clock), mart_days=mart_days)
+        _forget_old_nights(db, night.partition, conf.publish.keep_nights, before)
         passing("replaced")
     return publication
-
-
-def content_hash(night: Night) -> str:
-    """Hash of the rows that readers will see, independent of their order and of files; 32 hex digits.
-
-    The sum of each row's 128-bit MD5 in two halves: adding forgets the order and keeps repeats.
-    """
-    digest = hashlib.sha256()
-    with duckdb_connection() as lake:
-        for table, files in ((RECOMMENDATIONS, night.recommendations), (ITEMS, night.items)):
-            row = "to_json(struct_pack(" + ", ".join(f"{name} := {name}" for name in table.names) + "))"
-            sums = lake.execute(
-                f"SELECT count(*), sum(md5_number_lower(h)), sum(md5_number_upper(h))"
-                f" FROM (SELECT CAST({row} AS VARCHAR) AS h FROM ({_rows(table, files)}))",
-                {"files": list(files)} if files else None,
-            ).fetchone()
-            digest.update(f"{table.name} {sums}\n".encode())
-    return digest.hexdigest()[:32]
 
 
 @dataclass(frozen=True)
 class _Clock:
     now: Callable[[], datetime]
     started: float
-
-    def published_at(self, latest: datetime | None) -> datetime:
-        """UTC without a zone, as the column wants it; a clock that steps back does not reorder the log."""
-        now = self.now().astimezone(UTC).replace(tzinfo=None)
-        return now if latest is None else max(now, latest + timedelta(microseconds=1))
 
     def seconds(self) -> float:
         return round(time.monotonic() - self.started, 3)
@@ -269,28 +252,18 @@ def _replace_marts(db: Connection, night: Night) -> tuple[int, dict[str, Seen]]:
     return len(changed), seen
 
 
-def _published_already(db: Connection, partition: Partition, content: str, new_users: int) -> Publication | None:
-    """The night's latest publication, if it holds these rows."""
+def _published_already(db: Connection, night: Night, new_users: int) -> Publication | None:
+    """The night's latest publication, if it holds these rows and they are still there."""
     rows = db.query(
-        "SELECT content_hash, publish_id, num_rows, num_users, fallback_share FROM publish_log"
-        " WHERE shop = $1 AND dt = $2 ORDER BY published_at DESC, publish_id DESC LIMIT 1",
-        partition.shop,
-        partition.day,
+        "SELECT l.content_hash, l.publish_id, l.num_rows, l.num_users, l.fallback_share FROM published_nights n"
+        " JOIN publish_log l ON l.publish_id = n.publish_id WHERE n.shop = $1 AND n.dt = $2",
+        night.partition.shop,
+        night.partition.day,
     )
-    if not rows or rows[0][0] != content or not _is_kept(db, partition):
+    if not rows or rows[0][0] != night.content_hash:
         return None
     _, publish_id, num_rows, num_users, fallback_share = rows[0]
     return Publication(False, publish_id, num_rows, num_users, fallback_share, new_users)
-
-
-def _is_kept(db: Connection, partition: Partition) -> bool:
-    """Whether the night's rows are still there: the log remembers nights that retention dropped."""
-    (found,) = db.query(
-        "SELECT count(*) FROM (SELECT 1 FROM recommendations WHERE shop = $1 AND dt = $2 LIMIT 1) t",
-        partition.shop,
-        partition.day,
-    )
-    return bool(found[0])
 
 
 def _stage_night(db: Connection, night: Night, conf: Conf) -> None:
@@ -334,7 +307,7 @@ def _require(db: Connection, partition: Partition, audits: Sequence[Audit]) -> d
 
 
 def _replace(
-    db: Connection, night: Night, content: str, seen: dict[str, Seen], new_users: int, clock: _Clock
+    db: Connection, night: Night, seen: dict[str, Seen], new_users: int, before: Held | None, clock: _Clock
 ) -> Publication:
     """Swap the night's rows, write the log, move the pointer; all of it inside the open transaction."""
     shop, day = night.partition.shop, night.partition.day
@@ -347,8 +320,12 @@ def _replace(
     num_rows, num_users = _totals(db)
     share = seen["fallback_share"] or 0.0
     publication = Publication(True, uuid.uuid4().hex, num_rows, num_users, share, new_users, audits=seen)
-    _log(db, night, content, publication, clock)
-    _move_pointer(db, night.partition, publication.publish_id)
+    published = Held(day, publication.publish_id)
+    published_at = pointer.next_instant(db, shop, clock.now())
+    _log(db, night, publication, published_at, before, clock.seconds())
+    pointer.hold(db, shop, published)
+    if before is None or before.day <= day:  # a past night that is published again must not hide a later one
+        pointer.show(db, shop, published, published_at)
     return publication
 
 
@@ -371,17 +348,25 @@ def _totals(db: Connection) -> tuple[int, int]:
     return int(num_rows), int(num_users)
 
 
-def _log(db: Connection, night: Night, content: str, publication: Publication, clock: _Clock) -> None:
+def _log(
+    db: Connection,
+    night: Night,
+    publication: Publication,
+    published_at: datetime,
+    before: Held | None,
+    seconds: float,
+) -> None:
     name, version = _champion(db)
-    ((latest,),) = db.query("SELECT max(published_at) FROM publish_log WHERE shop = $1", night.partition.shop)
-    previous = db.query("SELECT publish_id FROM publish_current WHERE shop = $1", night.partition.shop)
     row: dict[str, object] = {
         "shop": night.partition.shop,
         "dt": night.partition.day,
+        "partition_name": str(night.partition),
         "publish_id": publication.publish_id,
-        "published_at": clock.published_at(latest),
+        "action": pointer.PUBLISHED,
+        "published_at": published_at,
         "run_id": night.run_id,
-        "content_hash": content,
+        "content_hash": night.content_hash,
+        "inputs": json.dumps(dict(night.inputs), sort_keys=True),
         "num_rows": publication.num_rows,
         "num_users": publication.num_users,
         "fallback_share": publication.fallback_share,
@@ -389,11 +374,11 @@ def _log(db: Connection, night: Night, content: str, publication: Publication, c
         "model_version": version,
         "audits": json.dumps(publication.audits, sort_keys=True),
         "num_bytes": sum(Path(file).stat().st_size for file in (*night.recommendations, *night.items)),
-        "seconds": clock.seconds(),
-        "previous_publish_id": previous[0][0] if previous else None,
+        "seconds": seconds,
+        "previous_publish_id": before.publish_id if before else None,
+        "restored_publish_id": None,
     }
-    places = ", ".join(f"${position}" for position in range(1, len(row) + 1))
-    db.execute(f"INSERT INTO publish_log ({', '.join(row)}) VALUES ({places})", *row.values())
+    pointer.log(db, row)
 
 
 def _champion(db: Connection) -> tuple[str, str]:
@@ -405,27 +390,11 @@ def _champion(db: Connection) -> tuple[str, str]:
     return rows[0][0], rows[0][1]
 
 
-def _move_pointer(db: Connection, partition: Partition, publish_id: str) -> None:
-    """Forward only: a past night that is published again must not hide a later one."""
-    db.execute(
-        "INSERT INTO publish_current (shop, dt, publish_id) VALUES ($1, $2, $3)"
-        " ON CONFLICT (shop) DO UPDATE SET dt = excluded.dt, publish_id = excluded.publish_id"
-        " WHERE publish_current.dt <= excluded.dt",
-        partition.shop,
-        partition.day,
-        publish_id,
-    )
-
-
-def _forget_old_nights(db: Connection, partition: Partition, keep_nights: int) -> None:
-    """Keep the latest nights, this one, and the one readers see; ledgers and users keep everything."""
-    nights = db.query(
-        "SELECT DISTINCT l.dt FROM publish_log l WHERE l.shop = $1"
-        " AND EXISTS (SELECT 1 FROM recommendations r WHERE r.shop = l.shop AND r.dt = l.dt) ORDER BY l.dt DESC",
-        partition.shop,
-    )
-    seen = db.query("SELECT dt FROM publish_current WHERE shop = $1", partition.shop)
-    for (night,) in nights[keep_nights:]:
-        if night != partition.day and (night,) not in seen:
+def _forget_old_nights(db: Connection, partition: Partition, keep_nights: int, before: Held | None) -> None:
+    """Keep the latest nights, this one, what readers see and what they saw; ledgers and users keep everything."""
+    wanted = [pointer.shown(db, partition.shop), before]
+    for night in pointer.held_nights(db, partition.shop)[keep_nights:]:
+        if night.day != partition.day and night not in wanted:
+            pointer.forget(db, partition.shop, night.day)
             for table in ("recommendations", "items"):
-                db.execute(f"DELETE FROM {table} WHERE shop = $1 AND dt = $2", partition.shop, night)
+                db.execute(f"DELETE FROM {table} WHERE shop = $1 AND dt = $2", partition.shop, night.day)

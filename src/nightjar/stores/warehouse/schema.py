@@ -39,9 +39,22 @@ PUBLISH_CURRENT = Table(
         _SHOP,
         Column("dt", "date", "The night that v_recommendations_current shows.", nullable=False),
         Column("publish_id", "string", "Its row in publish_log.", nullable=False),
+        Column("moved_at", "timestamp", "Since when readers see it.", "UTC", nullable=False),
     ),
     key=("shop",),
     order=("shop",),
+)
+
+PUBLISHED_NIGHTS = Table(
+    "published_nights",
+    "Nights whose rows the warehouse holds: what a rollback can show.",
+    (
+        _SHOP,
+        Column("dt", "date", "The night's day.", nullable=False),
+        Column("publish_id", "string", "The publication that its rows are of.", nullable=False),
+    ),
+    key=("shop", "dt"),
+    order=("shop", "dt"),
 )
 
 WAREHOUSE_MARTS = tuple(replace(table, columns=(_SHOP, *table.columns)) for table in MARTS)
@@ -75,6 +88,7 @@ TABLES = (
     USERS,
     PUBLISH_LOG,
     PUBLISH_CURRENT,
+    PUBLISHED_NIGHTS,
     PUBLISHED_MARTS,
     PROMOTIONS,
     DATA_QUALITY,
@@ -89,6 +103,7 @@ _KEYS = {
     "users": ("shop", "pseudonym"),
     "publish_log": ("publish_id",),
     "publish_current": ("shop",),
+    "published_nights": PUBLISHED_NIGHTS.key,
     "published_marts": PUBLISHED_MARTS.key,
     "promotions": ("decision_id",),
     "data_quality": ("shop", "dt", "table_name", "expectation"),
@@ -142,6 +157,7 @@ SELECT
   c.dt,
   c.publish_id,
   l.published_at,
+  c.moved_at,
   EXTRACT(epoch FROM (now() AT TIME ZONE 'UTC') - l.published_at) / 3600 AS hours_old,
   l.num_rows,
   l.num_users,
