@@ -10,13 +10,13 @@ SAMPLE ?= 10000
 AIRFLOW_PORT ?= 8080
 MLFLOW_PORT ?= 5000
 # Recipes read these from their environment, so that no value is ever parsed by the shell.
-export SOURCE RAW DAY MODEL SET SAMPLE AIRFLOW_PORT MLFLOW_PORT TORCH_INDEX_URL SIZE RUNS SKEW EXPLAIN DAYS EVENTS TO
+export SOURCE RAW DAY MODEL SET SAMPLE AIRFLOW_PORT MLFLOW_PORT TORCH_INDEX_URL SIZE RUNS SKEW EXPLAIN DAYS EVENTS TO USERS TARGETS
 
 JOBS := .envs/jobs/bin/python
 AIRFLOW := .envs/airflow/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup nightly replay rollback source-check ui down test check format docs approve locks bench-prep bench-night bench-page
+.PHONY: help setup nightly replay rollback source-check ui down test check format docs approve locks bench-prep bench-night bench-publish bench-page
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -85,6 +85,10 @@ bench-prep: setup  ## time clean and sessionize beside Spark's floor, DuckDB and
 bench-night: setup  ## time a night after long and short histories: DAYS, EVENTS, RUNS
 	@$(JOBS) -m jobs.bench.night $${DAYS:+--days "$$DAYS"} $${EVENTS:+--events "$$EVENTS"} $${RUNS:+--runs "$$RUNS"} \
 		--set "$$SET"
+
+bench-publish: setup  ## time publishing a night beside a plain COPY of its files: USERS, RUNS, TARGETS
+	@$(JOBS) -m jobs.bench.publish $${USERS:+--users "$$USERS"} $${RUNS:+--runs "$$RUNS"} \
+		$${TARGETS:+--targets "$$TARGETS"}
 
 bench-page: setup  ## write docs/benchmarks/prep.md from what the benchmarks left
 	@$(JOBS) -m jobs.bench.page

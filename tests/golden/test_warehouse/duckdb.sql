@@ -1,5 +1,5 @@
 CREATE TABLE IF NOT EXISTS recommendations (
-  row_key VARCHAR NOT NULL,
+  row_key VARCHAR GENERATED ALWAYS AS (shop || '|' || CAST(dt AS VARCHAR) || '|' || surface || '|' || user_id || '|' || CAST(rank AS VARCHAR)) VIRTUAL,
   shop VARCHAR NOT NULL,
   dt DATE NOT NULL,
   surface VARCHAR NOT NULL,

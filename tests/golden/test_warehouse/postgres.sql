@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS recommendations (
   evidence_item_id TEXT,
   model_name TEXT NOT NULL,
   model_version TEXT NOT NULL
-);
+) PARTITION BY LIST (shop);
 
 COMMENT ON TABLE recommendations IS 'One recommended item for one person on one surface.';
 
@@ -615,8 +615,6 @@ COMMENT ON TABLE warehouse_schema IS 'One row: what the definitions of this ware
 
 COMMENT ON COLUMN warehouse_schema.fingerprint IS 'SHA-256 of the statements that made it.';
 
-CREATE UNIQUE INDEX IF NOT EXISTS recommendations_key ON recommendations (shop, dt, user_id, surface, rank);
-
 CREATE UNIQUE INDEX IF NOT EXISTS items_key ON items (shop, dt, item_id);
 
 CREATE UNIQUE INDEX IF NOT EXISTS users_key ON users (shop, pseudonym);
@@ -644,6 +642,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS decision_paths_key ON decision_paths (shop, dt
 CREATE UNIQUE INDEX IF NOT EXISTS decision_times_key ON decision_times (shop, dt, platform);
 
 CREATE UNIQUE INDEX IF NOT EXISTS cart_abandonment_key ON cart_abandonment (shop, dt, platform, category);
+
+CREATE INDEX IF NOT EXISTS recommendations_by_user ON recommendations (user_id text_pattern_ops);
 
 CREATE INDEX IF NOT EXISTS users_by_shop_id ON users (shop, shop_id);
 
