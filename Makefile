@@ -10,13 +10,13 @@ SAMPLE ?= 10000
 AIRFLOW_PORT ?= 8080
 MLFLOW_PORT ?= 5000
 # Recipes read these from their environment, so that no value is ever parsed by the shell.
-export SOURCE RAW DAY MODEL SET SAMPLE AIRFLOW_PORT MLFLOW_PORT TORCH_INDEX_URL SIZE RUNS SKEW EXPLAIN DAYS EVENTS TO USERS TARGETS
+export SOURCE RAW DAY MODEL SET SAMPLE AIRFLOW_PORT MLFLOW_PORT TORCH_INDEX_URL SIZE RUNS SKEW EXPLAIN DAYS EVENTS TO TARGET USERS TARGETS
 
 JOBS := .envs/jobs/bin/python
 AIRFLOW := .envs/airflow/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup nightly replay rollback source-check ui down test check format docs approve locks bench-prep bench-night bench-publish bench-page
+.PHONY: help setup nightly replay rollback export source-check ui down test check format docs approve locks bench-prep bench-night bench-publish bench-page
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -39,6 +39,9 @@ replay: setup  ## judge a day's rejected records again, after a fix: SOURCE, DAY
 
 rollback: setup  ## show readers the night before, or TO=2001-01-15, or TO=latest: SOURCE, TO, SET
 	@$(JOBS) -m jobs.ops.rollback --source "$$SOURCE" --to "$$TO" --set "$$SET"
+
+export: setup  ## write what changed for a CRM tool: TARGET=braze, hubspot, sfmc or klaviyo; SOURCE, SET
+	@$(JOBS) -m jobs.ops.export --source "$$SOURCE" --target "$$TARGET" --set "$$SET"
 
 source-check: setup  ## show what a mapping makes of a log's first records: SOURCE, RAW, SAMPLE; writes nothing
 	@$(JOBS) -m jobs.ops.source_check --source "$$SOURCE" --raw "$$RAW" --records "$$SAMPLE"
