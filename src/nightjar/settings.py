@@ -252,7 +252,7 @@ class Score(Section):
 
 
 class Publish(Section):
-    target: Literal["duckdb", "postgres"]
+    target: Literal["duckdb", "postgres", "snowflake", "bigquery"]  # the last two were never run against the service
     keep_nights: Count  # of recommendations and their items; analysis tables and ledgers keep every day
 
 

@@ -230,6 +230,16 @@ def everything(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
         return {table.name: sorted(db.query(f"SELECT * FROM {table.name}"), key=repr) for table in TABLES}
 
 
+def view_columns(db: Any, view: str) -> dict[str, str | None]:
+    """Name -> comment, in order."""
+    sql = {
+        "duckdb": "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = $1 ORDER BY column_index",
+        "postgres": "SELECT CAST(attname AS TEXT), col_description(attrelid, attnum) FROM pg_attribute"
+        " WHERE attrelid = to_regclass($1) AND attnum > 0 ORDER BY attnum",
+    }
+    return dict(db.query(sql[db.dialect], view))
+
+
 def current(warehouse: Warehouse) -> list[tuple[Any, ...]]:
     return ask(warehouse, "SELECT dt, user_id, item_id FROM v_recommendations_current ORDER BY user_id, rank")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,22 @@ _DUCKDB = {
     "binary": "BLOB",
 }
 _POSTGRES = _DUCKDB | {"string": "TEXT", "float": "REAL", "double": "DOUBLE PRECISION", "binary": "BYTEA"}
-WAREHOUSE_TYPES = {"duckdb": _DUCKDB, "postgres": _POSTGRES}
+_SNOWFLAKE = _DUCKDB | {"timestamp": "TIMESTAMP_NTZ(6)", "binary": "BINARY"}
+_BIGQUERY = {
+    "string": "STRING",
+    "int": "INT64",
+    "long": "INT64",
+    "float": "FLOAT64",
+    "double": "FLOAT64",
+    "boolean": "BOOL",
+    "timestamp": "DATETIME",
+    "date": "DATE",
+    "binary": "BYTES",
+}
+WAREHOUSE_TYPES = {"duckdb": _DUCKDB, "postgres": _POSTGRES, "snowflake": _SNOWFLAKE, "bigquery": _BIGQUERY}
+
+#: Dialects that explain a column where it is defined.
+_INLINE = ("snowflake", "bigquery")
 
 
 def spark_ddl(table: Table) -> str:
@@ -75,43 +90,68 @@ class Physical:
     computed: Mapping[str, str] = field(default_factory=dict)
     #: What stands behind the columns, such as PARTITION BY.
     tail: str = ""
+    #: A primary key that is declared, where the warehouse enforces none.
+    declared_key: tuple[str, ...] = ()
 
 
 def warehouse_ddl(table: Table, dialect: str, physical: Physical | None = None) -> str:
-    """`CREATE TABLE IF NOT EXISTS` with comments, for `duckdb` or `postgres`.
+    """`CREATE TABLE IF NOT EXISTS` with comments, for one of `WAREHOUSE_TYPES`.
 
     Only flat columns: BI tools filter neither arrays nor maps.
     """
     types, kept = WAREHOUSE_TYPES[dialect], physical or Physical()
+    inline = dialect in _INLINE
 
     def line(column: Column) -> str:
         if column.name in kept.computed:
             return f"  {column.name} {types[column.type]} GENERATED ALWAYS AS ({kept.computed[column.name]}) VIRTUAL"
-        return f"  {column.name} {types[column.type]}" + ("" if column.nullable else " NOT NULL")
+        null = "" if column.nullable else " NOT NULL"
+        return f"  {column.name} {types[column.type]}{null}" + (
+            _described_inline(_described(column), dialect) if inline else ""
+        )
 
-    columns = ",\n".join(line(column) for column in table.columns)
+    lines = [line(column) for column in table.columns]
+    if kept.declared_key:
+        enforced = " NOT ENFORCED" if dialect == "bigquery" else ""
+        lines.append(f"  PRIMARY KEY ({', '.join(kept.declared_key)}){enforced}")
+    columns = ",\n".join(lines)
     tail = f" {kept.tail}" if kept.tail else ""
+    if inline:
+        said = _described_inline(table.doc, dialect, "COMMENT =")
+        return f"CREATE TABLE IF NOT EXISTS {table.name} (\n{columns}\n){tail}{said};\n"
     statements = [f"CREATE TABLE IF NOT EXISTS {table.name} (\n{columns}\n){tail};"]
     statements.append(f"COMMENT ON TABLE {table.name} IS {_quoted(table.doc)};")
     statements += [f"{_comment_on(table.name, c)};" for c in table.columns]
     return "\n".join(statements) + "\n"
 
 
-def ratios_view(table: Table, name: str) -> list[str]:
-    """Statements of a view: the table's columns and its ratios, null over 0, with comments; for either warehouse."""
+def ratios_view(table: Table, name: str, dialect: str) -> list[str]:
+    """Statements of a view: the table's columns and its ratios, null over 0, with comments."""
+    double = "FLOAT64" if dialect == "bigquery" else "DOUBLE PRECISION"
     columns = [f"t.{column}" for column in table.names]
     columns += [
-        f"CAST(t.{ratio.part} AS DOUBLE PRECISION) / nullif({' + '.join(f't.{part}' for part in ratio.whole)}, 0)"
-        f" AS {ratio.name}"
+        f"CAST(t.{ratio.part} AS {double})"
+        f" / nullif({' + '.join(f't.{part}' for part in ratio.whole)}, 0) AS {ratio.name}"
         for ratio in table.ratios
     ]
-    comments = [_comment_on(name, column) for column in table.columns]
-    comments += [_comment_on(name, ratio) for ratio in table.ratios]
-    return [
-        f"CREATE VIEW {name} AS\nSELECT\n  " + ",\n  ".join(columns) + f"\nFROM {table.name} t",
-        f"COMMENT ON VIEW {name} IS {_quoted(table.doc)}",
-        *comments,
-    ]
+    select = "SELECT\n  " + ",\n  ".join(columns) + f"\nFROM {table.name} t"
+    return view_ddl(name, table.doc, [*table.columns, *table.ratios], select, dialect)
+
+
+def view_ddl(name: str, doc: str, columns: Sequence[Column | Ratio], select: str, dialect: str) -> list[str]:
+    """Statements that make a view of a SELECT and explain it and each of its columns."""
+    if dialect in _INLINE:
+        explained = ",\n  ".join(f"{c.name}{_described_inline(_described(c), dialect)}" for c in columns)
+        return [f"CREATE VIEW {name} (\n  {explained}\n){_described_inline(doc, dialect, 'COMMENT =')} AS\n{select}"]
+    comments = [f"COMMENT ON VIEW {name} IS {_quoted(doc)}", *(_comment_on(name, column) for column in columns)]
+    return [f"CREATE VIEW {name} AS\n{select}", *comments]
+
+
+def _described_inline(text: str, dialect: str, snowflake: str = "COMMENT") -> str:
+    if dialect == "bigquery":
+        escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+        return f" OPTIONS (description = '{escaped}')"
+    return f" {snowflake} {_quoted(text)}"
 
 
 def dictionary(tables: dict[str, Table]) -> str:

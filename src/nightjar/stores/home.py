@@ -42,6 +42,10 @@ class Home:
         return self.root / "reports"
 
     @property
+    def exports(self) -> Path:
+        return self.root / "exports"
+
+    @property
     def raw(self) -> Path:
         return self.root / "raw"
 

@@ -496,7 +496,8 @@ CREATE TABLE IF NOT EXISTS publish_current (
   shop TEXT NOT NULL,
   dt DATE NOT NULL,
   publish_id TEXT NOT NULL,
-  moved_at TIMESTAMP NOT NULL
+  moved_at TIMESTAMP NOT NULL,
+  rolled_from DATE
 );
 
 COMMENT ON TABLE publish_current IS 'Which night readers see: one row per shop, moved by publishing and by a rollback.';
@@ -508,6 +509,8 @@ COMMENT ON COLUMN publish_current.dt IS 'The night that v_recommendations_curren
 COMMENT ON COLUMN publish_current.publish_id IS 'Its row in publish_log.';
 
 COMMENT ON COLUMN publish_current.moved_at IS 'Since when readers see it. (UTC)';
+
+COMMENT ON COLUMN publish_current.rolled_from IS 'After a rollback, the night that readers saw before it.';
 
 CREATE TABLE IF NOT EXISTS published_nights (
   shop TEXT NOT NULL,
@@ -542,6 +545,40 @@ COMMENT ON COLUMN published_marts.dt IS 'Its day.';
 COMMENT ON COLUMN published_marts.content_hash IS 'Hash of the day''s rows in the lake.';
 
 COMMENT ON COLUMN published_marts.num_rows IS 'Rows of the day; 0 where nobody came. (rows)';
+
+CREATE TABLE IF NOT EXISTS crm_states (
+  shop TEXT NOT NULL,
+  dt DATE NOT NULL,
+  user_id TEXT NOT NULL,
+  content_hash BIGINT NOT NULL,
+  changed_at TIMESTAMP NOT NULL
+) PARTITION BY LIST (shop);
+
+COMMENT ON TABLE crm_states IS 'What a person''s row in crm_users said in a night, and since when readers saw it; read crm_users instead.';
+
+COMMENT ON COLUMN crm_states.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN crm_states.dt IS 'The night''s day.';
+
+COMMENT ON COLUMN crm_states.user_id IS 'The shop''s own id of the person.';
+
+COMMENT ON COLUMN crm_states.content_hash IS 'Hash of items, their attributes, order and reasons.';
+
+COMMENT ON COLUMN crm_states.changed_at IS 'Since when readers saw this content. (UTC)';
+
+CREATE TABLE IF NOT EXISTS crm_gone (
+  shop TEXT NOT NULL,
+  user_id TEXT NOT NULL,
+  deleted_at TIMESTAMP NOT NULL
+);
+
+COMMENT ON TABLE crm_gone IS 'People who had a row in crm_users and lost it; read crm_deletions instead.';
+
+COMMENT ON COLUMN crm_gone.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN crm_gone.user_id IS 'The shop''s own id of the person.';
+
+COMMENT ON COLUMN crm_gone.deleted_at IS 'Since when readers see no row. (UTC)';
 
 CREATE TABLE IF NOT EXISTS promotions (
   shop TEXT NOT NULL,
@@ -627,6 +664,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS published_nights_key ON published_nights (shop
 
 CREATE UNIQUE INDEX IF NOT EXISTS published_marts_key ON published_marts (shop, table_name, dt);
 
+CREATE UNIQUE INDEX IF NOT EXISTS crm_gone_key ON crm_gone (shop, user_id);
+
 CREATE UNIQUE INDEX IF NOT EXISTS promotions_key ON promotions (decision_id);
 
 CREATE UNIQUE INDEX IF NOT EXISTS data_quality_key ON data_quality (shop, dt, table_name, expectation);
@@ -645,7 +684,39 @@ CREATE UNIQUE INDEX IF NOT EXISTS cart_abandonment_key ON cart_abandonment (shop
 
 CREATE INDEX IF NOT EXISTS recommendations_by_user ON recommendations (user_id text_pattern_ops);
 
+CREATE INDEX IF NOT EXISTS crm_states_by_user ON crm_states (user_id text_pattern_ops);
+
 CREATE INDEX IF NOT EXISTS users_by_shop_id ON users (shop, shop_id);
+
+DROP VIEW IF EXISTS v_cart_abandonment;
+
+DROP VIEW IF EXISTS v_decision_times;
+
+DROP VIEW IF EXISTS v_decision_paths;
+
+DROP VIEW IF EXISTS v_decision_transitions;
+
+DROP VIEW IF EXISTS v_funnels;
+
+DROP VIEW IF EXISTS v_daily_kpis;
+
+DROP VIEW IF EXISTS crm_deletions;
+
+DROP VIEW IF EXISTS crm_changed;
+
+DROP VIEW IF EXISTS crm_users;
+
+DROP VIEW IF EXISTS v_crm_seen;
+
+DROP VIEW IF EXISTS v_dim_nights;
+
+DROP VIEW IF EXISTS v_dim_users;
+
+DROP VIEW IF EXISTS v_dim_items;
+
+DROP VIEW IF EXISTS v_fact_recommendations;
+
+DROP VIEW IF EXISTS v_freshness;
 
 DROP VIEW IF EXISTS v_recommendations_current;
 
@@ -675,7 +746,41 @@ LEFT JOIN items i ON i.shop = r.shop AND i.dt = r.dt AND i.item_id = r.item_id;
 
 COMMENT ON VIEW v_recommendations_current IS 'The recommendations of the night that publish_current names, with their items.';
 
-DROP VIEW IF EXISTS v_freshness;
+COMMENT ON COLUMN v_recommendations_current.row_key IS 'shop|dt|surface|user_id|rank: one unique column for tools that want one.';
+
+COMMENT ON COLUMN v_recommendations_current.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN v_recommendations_current.dt IS 'The night''s day.';
+
+COMMENT ON COLUMN v_recommendations_current.surface IS 'Where it is shown.';
+
+COMMENT ON COLUMN v_recommendations_current.user_id IS 'In the lake the pseudonym, in the warehouse the shop''s own id.';
+
+COMMENT ON COLUMN v_recommendations_current.rank IS '1 is best.';
+
+COMMENT ON COLUMN v_recommendations_current.item_id IS 'The shop''s item id.';
+
+COMMENT ON COLUMN v_recommendations_current.score IS 'Model score; falls with rank, comparable within one person only.';
+
+COMMENT ON COLUMN v_recommendations_current.strategy IS 'model, or popular for people without usable history.';
+
+COMMENT ON COLUMN v_recommendations_current.reason_code IS 'because_viewed, because_carted, because_bought or popular_now.';
+
+COMMENT ON COLUMN v_recommendations_current.evidence_item_id IS 'The item of the history that speaks most for this one.';
+
+COMMENT ON COLUMN v_recommendations_current.model_name IS 'Registered model, or popularity.';
+
+COMMENT ON COLUMN v_recommendations_current.model_version IS 'Version of it.';
+
+COMMENT ON COLUMN v_recommendations_current.title IS 'Latest title the log gave.';
+
+COMMENT ON COLUMN v_recommendations_current.category IS 'Latest category the log gave.';
+
+COMMENT ON COLUMN v_recommendations_current.brand IS 'Latest brand the log gave.';
+
+COMMENT ON COLUMN v_recommendations_current.price IS 'Latest price of one piece. (shop''s currency)';
+
+COMMENT ON COLUMN v_recommendations_current.publish_id IS 'The publication, a row of publish_log.';
 
 CREATE VIEW v_freshness AS
 SELECT
@@ -695,7 +800,301 @@ JOIN publish_log l ON l.publish_id = c.publish_id;
 
 COMMENT ON VIEW v_freshness IS 'Per shop how old the recommendations are that readers see.';
 
-DROP VIEW IF EXISTS v_daily_kpis;
+COMMENT ON COLUMN v_freshness.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN v_freshness.dt IS 'The night''s day.';
+
+COMMENT ON COLUMN v_freshness.publish_id IS 'The publication, a row of publish_log.';
+
+COMMENT ON COLUMN v_freshness.published_at IS 'Commit time. (UTC)';
+
+COMMENT ON COLUMN v_freshness.moved_at IS 'Since when readers see this night. (UTC)';
+
+COMMENT ON COLUMN v_freshness.hours_old IS 'Since the publication, whatever was shown in between. (h)';
+
+COMMENT ON COLUMN v_freshness.num_rows IS 'Rows published. (rows)';
+
+COMMENT ON COLUMN v_freshness.num_users IS 'People covered. (people)';
+
+COMMENT ON COLUMN v_freshness.fallback_share IS 'Share of people served by popularity. (0 to 1)';
+
+COMMENT ON COLUMN v_freshness.model_name IS 'Champion that scored.';
+
+COMMENT ON COLUMN v_freshness.model_version IS 'Its version.';
+
+CREATE VIEW v_fact_recommendations AS
+SELECT
+  r.row_key,
+  r.shop,
+  r.dt,
+  r.surface,
+  r.user_id,
+  r.rank,
+  r.item_id,
+  r.score,
+  r.strategy,
+  r.reason_code,
+  r.evidence_item_id,
+  r.model_name,
+  r.model_version,
+  r.shop || '|' || CAST(r.dt AS VARCHAR) || '|' || r.item_id AS item_key,
+  r.shop || '|' || r.user_id AS user_key,
+  r.shop || '|' || CAST(r.dt AS VARCHAR) AS night_key
+FROM recommendations r
+JOIN published_nights n ON n.shop = r.shop AND n.dt = r.dt;
+
+COMMENT ON VIEW v_fact_recommendations IS 'Star schema, the facts: every recommended item of every night that the warehouse holds.';
+
+COMMENT ON COLUMN v_fact_recommendations.row_key IS 'shop|dt|surface|user_id|rank: one unique column for tools that want one.';
+
+COMMENT ON COLUMN v_fact_recommendations.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN v_fact_recommendations.dt IS 'The night''s day.';
+
+COMMENT ON COLUMN v_fact_recommendations.surface IS 'Where it is shown.';
+
+COMMENT ON COLUMN v_fact_recommendations.user_id IS 'In the lake the pseudonym, in the warehouse the shop''s own id.';
+
+COMMENT ON COLUMN v_fact_recommendations.rank IS '1 is best.';
+
+COMMENT ON COLUMN v_fact_recommendations.item_id IS 'The shop''s item id.';
+
+COMMENT ON COLUMN v_fact_recommendations.score IS 'Model score; falls with rank, comparable within one person only.';
+
+COMMENT ON COLUMN v_fact_recommendations.strategy IS 'model, or popular for people without usable history.';
+
+COMMENT ON COLUMN v_fact_recommendations.reason_code IS 'because_viewed, because_carted, because_bought or popular_now.';
+
+COMMENT ON COLUMN v_fact_recommendations.evidence_item_id IS 'The item of the history that speaks most for this one.';
+
+COMMENT ON COLUMN v_fact_recommendations.model_name IS 'Registered model, or popularity.';
+
+COMMENT ON COLUMN v_fact_recommendations.model_version IS 'Version of it.';
+
+COMMENT ON COLUMN v_fact_recommendations.item_key IS 'shop|dt|item_id: joins v_fact_recommendations with v_dim_items.';
+
+COMMENT ON COLUMN v_fact_recommendations.user_key IS 'shop|user_id: joins v_fact_recommendations with v_dim_users.';
+
+COMMENT ON COLUMN v_fact_recommendations.night_key IS 'shop|dt: joins v_fact_recommendations with v_dim_nights.';
+
+CREATE VIEW v_dim_items AS
+SELECT
+  i.shop || '|' || CAST(i.dt AS VARCHAR) || '|' || i.item_id AS item_key,
+  i.shop,
+  i.item_id,
+  i.dt,
+  i.title,
+  i.category,
+  i.brand,
+  i.price,
+  i.price_bucket,
+  i.first_seen,
+  i.last_seen,
+  i.num_events,
+  i.num_recent,
+  i.num_purchases
+FROM items i;
+
+COMMENT ON VIEW v_dim_items IS 'Star schema: items with their attributes, as of each night that the warehouse holds.';
+
+COMMENT ON COLUMN v_dim_items.item_key IS 'shop|dt|item_id: joins v_fact_recommendations with v_dim_items.';
+
+COMMENT ON COLUMN v_dim_items.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN v_dim_items.item_id IS 'The shop''s item id.';
+
+COMMENT ON COLUMN v_dim_items.dt IS 'As of the end of this shop''s day: nothing later can move the row.';
+
+COMMENT ON COLUMN v_dim_items.title IS 'Latest title the log gave.';
+
+COMMENT ON COLUMN v_dim_items.category IS 'Latest category the log gave.';
+
+COMMENT ON COLUMN v_dim_items.brand IS 'Latest brand the log gave.';
+
+COMMENT ON COLUMN v_dim_items.price IS 'Latest price of one piece. (shop''s currency)';
+
+COMMENT ON COLUMN v_dim_items.price_bucket IS 'Decile of the price among priced items, 1 to 10; 0 without a price.';
+
+COMMENT ON COLUMN v_dim_items.first_seen IS 'First event with the item in the window. (UTC)';
+
+COMMENT ON COLUMN v_dim_items.last_seen IS 'Last event with the item in the window. (UTC)';
+
+COMMENT ON COLUMN v_dim_items.num_events IS 'Events of people (not bots) with the item in the window. (events)';
+
+COMMENT ON COLUMN v_dim_items.num_recent IS 'Events in the latest days of `score.popular_days`: what baselines and fallback call popular. (events)';
+
+COMMENT ON COLUMN v_dim_items.num_purchases IS 'Purchase rows in the window. (events)';
+
+CREATE VIEW v_dim_users AS
+SELECT
+  u.shop || '|' || u.shop_id AS user_key,
+  u.shop,
+  u.shop_id AS user_id,
+  u.id_kind
+FROM users u;
+
+COMMENT ON VIEW v_dim_users IS 'Star schema: people by the shop''s own id; a login and a device are two.';
+
+COMMENT ON COLUMN v_dim_users.user_key IS 'shop|user_id: joins v_fact_recommendations with v_dim_users.';
+
+COMMENT ON COLUMN v_dim_users.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN v_dim_users.user_id IS 'The shop''s own id of the person.';
+
+COMMENT ON COLUMN v_dim_users.id_kind IS 'user or device.';
+
+CREATE VIEW v_dim_nights AS
+SELECT
+  n.shop || '|' || CAST(n.dt AS VARCHAR) AS night_key,
+  n.shop,
+  n.dt,
+  n.publish_id,
+  coalesce(c.publish_id = n.publish_id, false) AS is_current,
+  l.published_at,
+  l.run_id,
+  l.num_rows,
+  l.num_users,
+  l.fallback_share,
+  l.model_name,
+  l.model_version
+FROM published_nights n
+JOIN publish_log l ON l.publish_id = n.publish_id
+LEFT JOIN publish_current c ON c.shop = n.shop;
+
+COMMENT ON VIEW v_dim_nights IS 'Star schema: the nights that the warehouse holds, with what was published and by which model.';
+
+COMMENT ON COLUMN v_dim_nights.night_key IS 'shop|dt: joins v_fact_recommendations with v_dim_nights.';
+
+COMMENT ON COLUMN v_dim_nights.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN v_dim_nights.dt IS 'The night''s day.';
+
+COMMENT ON COLUMN v_dim_nights.publish_id IS 'The publication, a row of publish_log.';
+
+COMMENT ON COLUMN v_dim_nights.is_current IS 'Whether readers of the views named current see this night.';
+
+COMMENT ON COLUMN v_dim_nights.published_at IS 'Commit time. (UTC)';
+
+COMMENT ON COLUMN v_dim_nights.run_id IS 'The orchestrator''s run.';
+
+COMMENT ON COLUMN v_dim_nights.num_rows IS 'Rows published. (rows)';
+
+COMMENT ON COLUMN v_dim_nights.num_users IS 'People covered. (people)';
+
+COMMENT ON COLUMN v_dim_nights.fallback_share IS 'Share of people served by popularity. (0 to 1)';
+
+COMMENT ON COLUMN v_dim_nights.model_name IS 'Champion that scored.';
+
+COMMENT ON COLUMN v_dim_nights.model_version IS 'Its version.';
+
+CREATE VIEW v_crm_seen AS
+SELECT
+  t.shop,
+  t.dt,
+  t.user_id,
+  t.content_hash,
+  CASE WHEN c.rolled_from IS NULL THEN t.changed_at WHEN f.user_id IS NULL OR f.content_hash <> t.content_hash THEN c.moved_at WHEN f.changed_at > t.changed_at THEN f.changed_at ELSE t.changed_at END AS changed_at,
+  c.moved_at
+FROM publish_current c
+JOIN crm_states t ON t.shop = c.shop AND t.dt = c.dt
+LEFT JOIN crm_states f ON f.shop = c.shop AND f.dt = c.rolled_from AND f.user_id = t.user_id;
+
+COMMENT ON VIEW v_crm_seen IS 'Per person of the current night the content''s hash and since when readers see it.';
+
+COMMENT ON COLUMN v_crm_seen.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN v_crm_seen.dt IS 'The night''s day.';
+
+COMMENT ON COLUMN v_crm_seen.user_id IS 'The shop''s own id of the person.';
+
+COMMENT ON COLUMN v_crm_seen.content_hash IS 'Hash of what the payload says: items, their attributes, order and reasons.';
+
+COMMENT ON COLUMN v_crm_seen.changed_at IS 'Since when readers see this content; moves only when it does. (UTC)';
+
+COMMENT ON COLUMN v_crm_seen.moved_at IS 'Since when readers see this night. (UTC)';
+
+CREATE VIEW crm_users AS
+SELECT
+  s.shop || '|' || s.user_id AS row_key,
+  s.shop,
+  s.dt,
+  s.user_id,
+  (SELECT CAST(json_build_object('recommendations', json_agg(json_build_object('surface', r.surface, 'rank', r.rank, 'item_id', r.item_id, 'title', i.title, 'category', i.category, 'brand', i.brand, 'price', i.price, 'reason_code', r.reason_code) ORDER BY r.surface, r.rank)) AS VARCHAR) FROM recommendations r LEFT JOIN items i ON i.shop = r.shop AND i.dt = r.dt AND i.item_id = r.item_id WHERE r.shop = s.shop AND r.dt = s.dt AND r.user_id = s.user_id) AS payload,
+  s.content_hash,
+  s.changed_at
+FROM v_crm_seen s;
+
+COMMENT ON VIEW crm_users IS 'One row per person of the current night, wide: everything that a CRM tool shows, as JSON.';
+
+COMMENT ON COLUMN crm_users.row_key IS 'shop|user_id: one unique column for tools that want one.';
+
+COMMENT ON COLUMN crm_users.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN crm_users.dt IS 'The night''s day.';
+
+COMMENT ON COLUMN crm_users.user_id IS 'The shop''s own id of the person.';
+
+COMMENT ON COLUMN crm_users.payload IS 'JSON: the recommendations of every surface, best first, with their items.';
+
+COMMENT ON COLUMN crm_users.content_hash IS 'Hash of what the payload says: items, their attributes, order and reasons.';
+
+COMMENT ON COLUMN crm_users.changed_at IS 'Since when readers see this content; moves only when it does. (UTC)';
+
+CREATE VIEW crm_changed AS
+SELECT
+  u.row_key,
+  u.shop,
+  u.dt,
+  u.user_id,
+  u.payload,
+  u.content_hash,
+  u.changed_at
+FROM crm_users u
+JOIN publish_current c ON c.shop = u.shop AND c.moved_at = u.changed_at;
+
+COMMENT ON VIEW crm_changed IS 'The rows of crm_users whose content changed when readers were last given another night.';
+
+COMMENT ON COLUMN crm_changed.row_key IS 'shop|user_id: one unique column for tools that want one.';
+
+COMMENT ON COLUMN crm_changed.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN crm_changed.dt IS 'The night''s day.';
+
+COMMENT ON COLUMN crm_changed.user_id IS 'The shop''s own id of the person.';
+
+COMMENT ON COLUMN crm_changed.payload IS 'JSON: the recommendations of every surface, best first, with their items.';
+
+COMMENT ON COLUMN crm_changed.content_hash IS 'Hash of what the payload says: items, their attributes, order and reasons.';
+
+COMMENT ON COLUMN crm_changed.changed_at IS 'Since when readers see this content; moves only when it does. (UTC)';
+
+CREATE VIEW crm_deletions AS
+SELECT
+  d.shop || '|' || d.user_id AS row_key,
+  d.shop,
+  d.user_id,
+  d.deleted_at
+FROM (
+  SELECT shop, user_id, max(deleted_at) AS deleted_at FROM (
+    SELECT g.shop, g.user_id, g.deleted_at FROM crm_gone g
+    UNION ALL
+    SELECT c.shop, f.user_id, c.moved_at AS deleted_at
+    FROM publish_current c JOIN crm_states f ON f.shop = c.shop AND f.dt = c.rolled_from
+  ) e
+  GROUP BY shop, user_id
+) d
+LEFT JOIN v_crm_seen s ON s.shop = d.shop AND s.user_id = d.user_id
+WHERE s.user_id IS NULL;
+
+COMMENT ON VIEW crm_deletions IS 'People who had a row in crm_users once and have none now.';
+
+COMMENT ON COLUMN crm_deletions.row_key IS 'shop|user_id: one unique column for tools that want one.';
+
+COMMENT ON COLUMN crm_deletions.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN crm_deletions.user_id IS 'The shop''s own id of the person.';
+
+COMMENT ON COLUMN crm_deletions.deleted_at IS 'Since when readers see no row. (UTC)';
 
 CREATE VIEW v_daily_kpis AS
 SELECT
@@ -838,8 +1237,6 @@ COMMENT ON COLUMN v_daily_kpis.return_rate IS 'Pieces returned per piece bought.
 
 COMMENT ON COLUMN v_daily_kpis.bot_share IS 'Share of all sessions that are bots''. (0 to 1)';
 
-DROP VIEW IF EXISTS v_funnels;
-
 CREATE VIEW v_funnels AS
 SELECT
   t.shop,
@@ -894,8 +1291,6 @@ COMMENT ON COLUMN v_funnels.checkout_rate IS 'Share of those with a cart that go
 
 COMMENT ON COLUMN v_funnels.conversion_rate IS 'Share of viewing sessions that reach the end. (0 to 1)';
 
-DROP VIEW IF EXISTS v_decision_transitions;
-
 CREATE VIEW v_decision_transitions AS
 SELECT
   t.shop,
@@ -925,8 +1320,6 @@ COMMENT ON COLUMN v_decision_transitions.num_transitions IS 'Times that the one 
 COMMENT ON COLUMN v_decision_transitions.num_from IS 'Times that anything followed from_kind. (transitions)';
 
 COMMENT ON COLUMN v_decision_transitions.transition_share IS 'How often from_kind goes on like this. (0 to 1)';
-
-DROP VIEW IF EXISTS v_decision_paths;
 
 CREATE VIEW v_decision_paths AS
 SELECT
@@ -963,8 +1356,6 @@ COMMENT ON COLUMN v_decision_paths.num_all_sessions IS 'Sessions of the platform
 COMMENT ON COLUMN v_decision_paths.session_share IS 'Share of the platform''s sessions. (0 to 1)';
 
 COMMENT ON COLUMN v_decision_paths.conversion_rate IS 'Share of them that buy. (0 to 1)';
-
-DROP VIEW IF EXISTS v_decision_times;
 
 CREATE VIEW v_decision_times AS
 SELECT
@@ -1037,8 +1428,6 @@ COMMENT ON COLUMN v_decision_times.sessions_before_p90 IS '90th percentile of th
 COMMENT ON COLUMN v_decision_times.viewed_share IS 'Share of items viewed before. (0 to 1)';
 
 COMMENT ON COLUMN v_decision_times.first_session_share IS 'Share bought at once. (0 to 1)';
-
-DROP VIEW IF EXISTS v_cart_abandonment;
 
 CREATE VIEW v_cart_abandonment AS
 SELECT

@@ -1,10 +1,10 @@
-"""The warehouse: what BI and CRM tools read, in DuckDB or PostgreSQL, one complete night at a time."""
+"""The warehouse: what BI and CRM tools read, one complete night at a time."""
 
 from __future__ import annotations
 
-from nightjar.contracts import BadInput
 from nightjar.settings import Publish
 from nightjar.stores.home import Home
+from nightjar.stores.warehouse import cloud
 from nightjar.stores.warehouse.connection import Warehouse
 from nightjar.stores.warehouse.duckdb_file import DuckDbFile
 from nightjar.stores.warehouse.postgres import Postgres
@@ -34,10 +34,10 @@ def open_warehouse(conf: Publish, home: Home) -> Warehouse:
     """The configured target; opens nothing yet.
 
     Raises:
-        BadInput: PostgreSQL is configured and NIGHTJAR_WAREHOUSE_URI is missing or no URI.
+        BadInput: a server is configured and NIGHTJAR_WAREHOUSE_URI is missing or of another form.
     """
     if conf.target == "duckdb":
         return DuckDbFile(home.warehouse)
     if conf.target == "postgres":
         return Postgres.from_environment()
-    raise BadInput(f"no such warehouse {conf.target}", "--set publish.target=duckdb")
+    return cloud.from_environment(conf.target)

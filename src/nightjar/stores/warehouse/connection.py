@@ -41,6 +41,9 @@ class Connection(Protocol):
 
     def query(self, sql: str, *values: object) -> list[Row]: ...
 
+    def rows(self, sql: str, *values: object) -> Iterator[Row]:
+        """The same a batch at a time, for answers that need not fit in memory."""
+
     def execute(self, sql: str, *values: object) -> None: ...
 
     def stage(self, name: str, select: str) -> None:

@@ -37,6 +37,11 @@ class _DuckDb:
     def query(self, sql: str, *values: object) -> list[Row]:
         return self.bench.query(sql, *values)
 
+    def rows(self, sql: str, *values: object) -> Iterator[Row]:
+        cursor = self._connection.cursor().execute(sql, list(values))
+        while batch := cursor.fetchmany(2_048):
+            yield from batch
+
     def execute(self, sql: str, *values: object) -> None:
         self._connection.execute(sql, list(values))
 
@@ -77,11 +82,12 @@ class DuckDbFile:
             self._drop_leftovers()  # of a publisher that was killed
             try:
                 self._copy()
+                passing("opened")
                 with self._transaction() as db:
                     yield db
                 passing("committed")
                 if db.changed:
-                    self._swap()
+                    self._swap(passing)
             finally:
                 self._drop_leftovers()  # above all where the disk is full
 
@@ -133,14 +139,16 @@ class DuckDbFile:
             if self._beside(".wal").exists():
                 shutil.copyfile(self._beside(".wal"), self._beside(".next.wal"))
 
-    def _swap(self) -> None:
+    def _swap(self, passing: Passing) -> None:
         mode = self.path.stat().st_mode & 0o777 if self.path.exists() else 0o440
         _flush(self._next)
         os.chmod(self._next, mode)
+        passing("flushed")
         # Its rows are in the new file, and beside that one it would be another file's WAL, on which
         # DuckDB 2.0 refuses to open: so it goes first.
         self._beside(".wal").unlink(missing_ok=True)
         os.replace(self._next, self.path)
+        passing("swapped")
         _flush(self.path.parent)
 
 

@@ -46,18 +46,24 @@ def shown(db: Connection, shop: str) -> Held | None:
     return Held(*rows[0]) if rows else None
 
 
-def show(db: Connection, shop: str, night: Held, moved_at: datetime) -> None:
+def show(db: Connection, shop: str, night: Held, moved_at: datetime, rolled_from: date | None = None) -> None:
     """Point readers at a night; whoever opens a transaction after the commit sees it."""
     db.changed = True
+    db.execute("DELETE FROM publish_current WHERE shop = $1", shop)
     db.execute(
-        "INSERT INTO publish_current (shop, dt, publish_id, moved_at) VALUES ($1, $2, $3, $4)"
-        " ON CONFLICT (shop) DO UPDATE SET dt = excluded.dt, publish_id = excluded.publish_id,"
-        " moved_at = excluded.moved_at",
+        "INSERT INTO publish_current (shop, dt, publish_id, moved_at, rolled_from) VALUES ($1, $2, $3, $4, $5)",
         shop,
         night.day,
         night.publish_id,
         moved_at,
+        rolled_from,
     )
+
+
+def rolled_from(db: Connection, shop: str) -> date | None:
+    """After a rollback, the night that readers saw before it."""
+    rows = db.query("SELECT rolled_from FROM publish_current WHERE shop = $1", shop)
+    return rows[0][0] if rows else None
 
 
 def log(db: Connection, row: Mapping[str, object]) -> None:

@@ -50,6 +50,12 @@ class _Postgres:
             cursor.execute(sql, values or None)
             return list(cursor.fetchall())
 
+    def rows(self, sql: str, *values: object) -> Iterator[Row]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, values or None)
+            for batch in cursor.fetch_record_batch():
+                yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
     def execute(self, sql: str, *values: object) -> None:
         with self._connection.cursor() as cursor:
             cursor.execute(sql, values or None)
@@ -160,16 +166,21 @@ class Postgres:
             ensure_schema(db)
             connection.commit()
             _lock(db, f"nightjar shop {shop}")
+            passing("opened")
             yield db
             connection.commit()
             passing("committed")
             if db.changed:
                 _tidy(db, connection, shop)
+            passing("tidied")
 
     @contextmanager
     def reader(self) -> Iterator[Connection]:
         with self._connected() as connection:
-            yield _Postgres(connection)
+            db = _Postgres(connection)
+            # Several questions, one answer: a night that is published meanwhile is not half in it.
+            db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            yield db
 
     @contextmanager
     def _connected(self) -> Iterator[dbapi.Connection]:

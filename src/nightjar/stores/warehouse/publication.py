@@ -25,7 +25,7 @@ from nightjar.contracts import (
     Partition,
 )
 from nightjar.settings import Conf
-from nightjar.stores.warehouse import pointer
+from nightjar.stores.warehouse import crm, pointer
 from nightjar.stores.warehouse.audits import (
     Audit,
     Seen,
@@ -161,11 +161,16 @@ def _publish(
             return replace(known, mart_days=mart_days, audits=of_marts)
         seen = of_marts | _audit(db, night, conf)
         passing("audited")
+        crm.stage_contents(db, shop)
         _load(db, night)
         passing("loaded")
         publication = _publication(db.bench, seen, new_users, mart_days)
         before = pointer.shown(db, shop)
-        _record(db, night, publication, before, pointer.next_instant(db, shop, now()), started)
+        published_at = pointer.next_instant(db, shop, now())
+        # A past night that is published again must not hide a later one.
+        shown = before is None or before.day <= night.partition.day
+        crm.load_states(db, night.partition, published_at, shown=shown)
+        _record(db, night, publication, before, published_at, started, shown=shown)
         _forget_old_nights(db, night.partition, conf.publish.keep_nights, before)
         passing("replaced")
     return publication
@@ -346,7 +351,14 @@ def _publication(bench: Workbench, seen: dict[str, Seen], new_users: int, mart_d
 
 
 def _record(
-    db: Connection, night: Night, publication: Publication, before: Held | None, published_at: datetime, started: float
+    db: Connection,
+    night: Night,
+    publication: Publication,
+    before: Held | None,
+    published_at: datetime,
+    started: float,
+    *,
+    shown: bool,
 ) -> None:
     """Write the log and move the pointer, beside the rows in the open transaction."""
     name, version = _champion(db.bench)
@@ -374,7 +386,7 @@ def _record(
     pointer.log(db, row)
     published = Held(night.partition.day, publication.publish_id)
     pointer.hold(db, night.partition.shop, published)
-    if before is None or before.day <= published.day:  # a past night published again must not hide a later one
+    if shown:
         pointer.show(db, night.partition.shop, published, published_at)
 
 

@@ -1,4 +1,7 @@
-"""Point readers at another night that the warehouse still holds: no row is read, moved or deleted."""
+"""Point readers at another night that the warehouse still holds: no row of it is read, moved or deleted.
+
+Only where one rollback follows another, what the first one changed for CRM tools is written down before the second.
+"""
 
 # ruff: noqa: S608 - only names from contracts are put into SQL; every value is bound
 
@@ -13,7 +16,7 @@ from datetime import date, datetime
 from typing import NoReturn
 
 from nightjar.contracts import PUBLISH_LOG, BadInput
-from nightjar.stores.warehouse import pointer
+from nightjar.stores.warehouse import crm, pointer
 from nightjar.stores.warehouse.connection import Connection, Passing, Warehouse, passing_by
 from nightjar.stores.warehouse.pointer import Held
 
@@ -66,7 +69,9 @@ def rollback(
         if target != before:
             moved_at = pointer.next_instant(db, shop, now())
             _log(db, shop, target, before, moved_at, run_id, started)
-            pointer.show(db, shop, target, moved_at)
+            if pointer.rolled_from(db, shop) is not None:
+                crm.settle_states(db, shop)
+            pointer.show(db, shop, target, moved_at, rolled_from=before.day)
             passing("replaced")
     passing("published")
     days = tuple(night.day for night in held)

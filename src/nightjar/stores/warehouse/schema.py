@@ -1,7 +1,5 @@
 """The warehouse's tables and views, from the contracts."""
 
-# ruff: noqa: S608 - only names from contracts are put into SQL; every value is bound
-
 from __future__ import annotations
 
 import hashlib
@@ -21,6 +19,7 @@ from nightjar.contracts import (
 )
 from nightjar.contracts.render import Physical, ratios_view, warehouse_ddl
 from nightjar.stores.warehouse.connection import Connection
+from nightjar.stores.warehouse.views import views
 
 _SHOP = RECOMMENDATIONS.column("shop")
 
@@ -40,6 +39,7 @@ PUBLISH_CURRENT = Table(
         Column("dt", "date", "The night that v_recommendations_current shows.", nullable=False),
         Column("publish_id", "string", "Its row in publish_log.", nullable=False),
         Column("moved_at", "timestamp", "Since when readers see it.", "UTC", nullable=False),
+        Column("rolled_from", "date", "After a rollback, the night that readers saw before it."),
     ),
     key=("shop",),
     order=("shop",),
@@ -55,6 +55,32 @@ PUBLISHED_NIGHTS = Table(
     ),
     key=("shop", "dt"),
     order=("shop", "dt"),
+)
+
+CRM_STATES = Table(
+    "crm_states",
+    "What a person's row in crm_users said in a night, and since when readers saw it; read crm_users instead.",
+    (
+        _SHOP,
+        Column("dt", "date", "The night's day.", nullable=False),
+        Column("user_id", "string", "The shop's own id of the person.", nullable=False),
+        Column("content_hash", "long", "Hash of items, their attributes, order and reasons.", nullable=False),
+        Column("changed_at", "timestamp", "Since when readers saw this content.", "UTC", nullable=False),
+    ),
+    key=("shop", "user_id"),
+    order=("shop", "user_id"),
+)
+
+CRM_GONE = Table(
+    "crm_gone",
+    "People who had a row in crm_users and lost it; read crm_deletions instead.",
+    (
+        _SHOP,
+        Column("user_id", "string", "The shop's own id of the person.", nullable=False),
+        Column("deleted_at", "timestamp", "Since when readers see no row.", "UTC", nullable=False),
+    ),
+    key=("shop", "user_id"),
+    order=("shop", "user_id"),
 )
 
 WAREHOUSE_MARTS = tuple(replace(table, columns=(_SHOP, *table.columns)) for table in MARTS)
@@ -90,13 +116,15 @@ TABLES = (
     PUBLISH_CURRENT,
     PUBLISHED_NIGHTS,
     PUBLISHED_MARTS,
+    CRM_STATES,
+    CRM_GONE,
     PROMOTIONS,
     DATA_QUALITY,
     _SCHEMA,
 )
 
 #: Tables that hold nights, each replaced, shown and forgotten whole. The audits have proved their keys.
-NIGHTLY = (RECOMMENDATIONS.name,)
+NIGHTLY = (RECOMMENDATIONS.name, CRM_STATES.name)
 
 #: Unique keys of the others.
 _KEYS = {
@@ -106,6 +134,7 @@ _KEYS = {
     "publish_current": ("shop",),
     "published_nights": PUBLISHED_NIGHTS.key,
     "published_marts": PUBLISHED_MARTS.key,
+    "crm_gone": CRM_GONE.key,
     "promotions": ("decision_id",),
     "data_quality": ("shop", "dt", "table_name", "expectation"),
     **{table.name: ("shop", "dt", *table.key) for table in MARTS},
@@ -116,6 +145,9 @@ _KEYS = {
 _UNINDEXED = {
     "duckdb": {"items", "users", "data_quality", *(table.name for table in MARTS)},
     "postgres": set[str](),
+    # Neither has indexes; keys are declared with the tables, and enforced by nobody.
+    "snowflake": set(_KEYS),
+    "bigquery": set(_KEYS),
 }
 
 #: One person tonight, which is what services ask; and forgetting a person starts from the shop's own id.
@@ -127,7 +159,12 @@ _LOOKUPS = {
         *(f"CREATE INDEX IF NOT EXISTS {table}_by_user ON {table} (user_id text_pattern_ops)" for table in NIGHTLY),
         "CREATE INDEX IF NOT EXISTS users_by_shop_id ON users (shop, shop_id)",
     ],
+    "snowflake": [],
+    "bigquery": [],
 }
+
+#: How the services keep nights together.
+_CLUSTERED = {"snowflake": "CLUSTER BY (shop, dt)", "bigquery": "PARTITION BY dt CLUSTER BY shop, user_id"}
 
 _ROW_KEY = "shop || '|' || CAST(dt AS VARCHAR) || '|' || surface || '|' || user_id || '|' || CAST(rank AS VARCHAR)"
 
@@ -138,6 +175,10 @@ def physical(table: Table, dialect: str) -> Physical:
         return Physical(computed={"row_key": _ROW_KEY})
     if dialect == "postgres" and table.name in NIGHTLY:
         return Physical(tail="PARTITION BY LIST (shop)")
+    if dialect in _CLUSTERED:
+        nightly = table.name in NIGHTLY
+        key = ("shop", "dt", *table.key[1:]) if nightly else _KEYS.get(table.name, ())
+        return Physical(tail=_CLUSTERED[dialect] if nightly else "", declared_key=key)
     return Physical()
 
 
@@ -161,52 +202,15 @@ def statements(dialect: str) -> list[str]:
         for table, columns in _KEYS.items()
         if table not in _UNINDEXED[dialect]
     ]
-    return tables + keys + _LOOKUPS[dialect] + _views()
+    return tables + keys + _LOOKUPS[dialect] + _views(dialect)
 
 
-def _views() -> list[str]:
-    """Dropped first: PostgreSQL replaces no view whose columns changed."""
-    rows = ",\n  ".join(f"r.{name}" for name in RECOMMENDATIONS.names)
-    current = f"""\
-CREATE VIEW v_recommendations_current AS
-SELECT
-  {rows},
-  i.title,
-  i.category,
-  i.brand,
-  i.price,
-  c.publish_id
-FROM publish_current c
-JOIN recommendations r ON r.shop = c.shop AND r.dt = c.dt
-LEFT JOIN items i ON i.shop = r.shop AND i.dt = r.dt AND i.item_id = r.item_id"""
-    freshness = """\
-CREATE VIEW v_freshness AS
-SELECT
-  c.shop,
-  c.dt,
-  c.publish_id,
-  l.published_at,
-  c.moved_at,
-  EXTRACT(epoch FROM (now() AT TIME ZONE 'UTC') - l.published_at) / 3600 AS hours_old,
-  l.num_rows,
-  l.num_users,
-  l.fallback_share,
-  l.model_name,
-  l.model_version
-FROM publish_current c
-JOIN publish_log l ON l.publish_id = c.publish_id"""
-    comments = {
-        "v_recommendations_current": "The recommendations of the night that publish_current names, with their items.",
-        "v_freshness": "Per shop how old the recommendations are that readers see.",
-    }
-    made = {
-        "v_recommendations_current": [current],
-        "v_freshness": [freshness],
-    }
-    for name, create in made.items():
-        create.append(f"COMMENT ON VIEW {name} IS '{comments[name]}'")
-    made |= {f"v_{table.name}": ratios_view(table, f"v_{table.name}") for table in WAREHOUSE_MARTS}
-    return [line for name, create in made.items() for line in (f"DROP VIEW IF EXISTS {name}", *create)]
+def _views(dialect: str) -> list[str]:
+    """Dropped first, last ones first: PostgreSQL replaces no view whose columns changed, nor drops one in use."""
+    made = {view.name: view.statements(dialect) for view in views(dialect)}
+    made |= {f"v_{table.name}": ratios_view(table, f"v_{table.name}", dialect) for table in WAREHOUSE_MARTS}
+    dropped = [f"DROP VIEW IF EXISTS {name}" for name in reversed(made)]
+    return [*dropped, *(line for statements in made.values() for line in statements)]
 
 
 def ensure_schema(db: Connection) -> None:
@@ -225,7 +229,7 @@ def ensure_schema(db: Connection) -> None:
         _require_columns(db, table)
     for statement in statements(db.dialect):
         db.execute(statement)
-    db.execute("DELETE FROM warehouse_schema")
+    db.execute("DELETE FROM warehouse_schema WHERE true")
     db.execute("INSERT INTO warehouse_schema VALUES ($1)", wanted)
 
 
@@ -234,12 +238,21 @@ def _exists(db: Connection, table: str) -> bool:
 
 
 def _columns(db: Connection, table: str) -> list[str]:
-    rows = db.query(
-        "SELECT column_name FROM information_schema.columns"
-        " WHERE table_schema = current_schema() AND table_name = $1 ORDER BY ordinal_position",
-        table,
-    )
-    return [str(name) for (name,) in rows]
+    return [str(name) for (name,) in db.query(_COLUMNS[db.dialect], table)]
+
+
+_STANDARD = (
+    "SELECT column_name FROM information_schema.columns"
+    " WHERE table_schema = current_schema() AND table_name = $1 ORDER BY ordinal_position"
+)
+_COLUMNS = {
+    "duckdb": _STANDARD,
+    "postgres": _STANDARD,
+    # Names that nobody quoted are kept in capitals.
+    "snowflake": "SELECT LOWER(column_name) FROM information_schema.columns"
+    " WHERE table_schema = CURRENT_SCHEMA() AND table_name = UPPER($1) ORDER BY ordinal_position",
+    "bigquery": "SELECT column_name FROM INFORMATION_SCHEMA.COLUMNS WHERE table_name = $1 ORDER BY ordinal_position",
+}
 
 
 def _require_columns(db: Connection, table: Table) -> None:
