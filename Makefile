@@ -14,14 +14,14 @@ SEEDS ?= 3
 FOLDS ?= 3
 # Recipes read these from their environment, so that no value is ever parsed by the shell.
 export SOURCE RAW DAY MODEL SET SAMPLE AIRFLOW_PORT MLFLOW_PORT TORCH_INDEX_URL SIZE RUNS SKEW EXPLAIN DAYS EVENTS \
-	DATA PROTOCOL CONF SEEDS FOLDS EXCLUDE
+	DATA PROTOCOL CONF SEEDS FOLDS EXCLUDE STEPS EPOCHS
 
 JOBS := .envs/jobs/bin/python
 AIRFLOW := .envs/airflow/bin/python
 
 .DEFAULT_GOAL := help
 .PHONY: help setup nightly replay source-check ui down test check format docs approve locks quality \
-	bench-prep bench-night bench-page
+	bench-prep bench-night bench-learn bench-page
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -85,13 +85,19 @@ quality: setup  ## hold a model against the literature on a public data set: DAT
 		--folds "$$FOLDS" --exclude "$$EXCLUDE" --set "$$SET"
 
 bench-prep: setup  ## time clean and sessionize beside Spark's floor, DuckDB and polars: SIZE, RUNS, SKEW, EXPLAIN
-	@PYTHONPATH=src "$(PYTHON)" -m jobs.ops.setup --bench || echo "bench-prep: going on without polars" >&2
+	@PYTHONPATH=src "$(PYTHON)" -m jobs.ops.setup --bench bench || echo "bench-prep: going on without polars" >&2
 	@$(JOBS) -m jobs.bench.prep $${SIZE:+--size "$$SIZE"} $${RUNS:+--runs "$$RUNS"} $${SKEW:+--skew "$$SKEW"} \
 		$${EXPLAIN:+--explain} --set "$$SET"
 
 bench-night: setup  ## time a night after long and short histories: DAYS, EVENTS, RUNS
 	@$(JOBS) -m jobs.bench.night $${DAYS:+--days "$$DAYS"} $${EVENTS:+--events "$$EVENTS"} $${RUNS:+--runs "$$RUNS"} \
 		--set "$$SET"
+
+bench-learn: setup  ## train and score beside RecTools and RecBole: DATA, RUNS, STEPS, EPOCHS
+	@for peer in rectools recbole; do \
+		PYTHONPATH=src "$(PYTHON)" -m jobs.ops.setup --bench $$peer || echo "bench-learn: going on without $$peer" >&2; done
+	@$(JOBS) -m jobs.bench.learn $${DATA:+--data "$$DATA"} $${RUNS:+--runs "$$RUNS"} $${STEPS:+--steps "$$STEPS"} \
+		$${EPOCHS:+--epochs "$$EPOCHS"}
 
 bench-page: setup  ## write docs/benchmarks/prep.md from what the benchmarks left
 	@$(JOBS) -m jobs.bench.page

@@ -101,7 +101,8 @@ def in_peer(bench: Bench, engine: str, python: Path) -> Line:
 def with_polars(bench: Bench) -> Line:
     if not setup.is_complete(setup.BENCH):
         return {
-            "skipped": "no environment .envs/bench that matches its lock; python -m jobs.ops.setup --bench builds it"
+            "skipped": "no environment .envs/bench that matches its lock; "
+            "python -m jobs.ops.setup --bench bench builds it"
         }
     return in_peer(bench, "polars", setup.BENCH.python)
 
