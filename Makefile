@@ -14,14 +14,14 @@ SEEDS ?= 3
 FOLDS ?= 3
 # Recipes read these from their environment, so that no value is ever parsed by the shell.
 export SOURCE RAW DAY MODEL SET SAMPLE AIRFLOW_PORT MLFLOW_PORT TORCH_INDEX_URL SIZE RUNS SKEW EXPLAIN DAYS EVENTS \
-	DATA PROTOCOL CONF SEEDS FOLDS EXCLUDE STEPS EPOCHS
+	DATA PROTOCOL CONF SEEDS FOLDS EXCLUDE STEPS EPOCHS TO USERS TARGETS
 
 JOBS := .envs/jobs/bin/python
 AIRFLOW := .envs/airflow/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup nightly replay source-check ui down test check format docs approve locks quality \
-	bench-prep bench-night bench-learn bench-page
+.PHONY: help setup nightly replay rollback source-check ui down test check format docs approve locks quality \
+	bench-prep bench-night bench-learn bench-publish bench-page
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -42,6 +42,9 @@ nightly: setup  ## run a whole night: SOURCE, RAW, DAY, MODEL, SET; the syntheti
 
 replay: setup  ## judge a day's rejected records again, after a fix: SOURCE, DAY, SET
 	@$(JOBS) -m jobs.ops.replay --source "$$SOURCE" --day "$$DAY" --set "$$SET"
+
+rollback: setup  ## show readers the night before, or TO=2001-01-15, or TO=latest: SOURCE, TO, SET
+	@$(JOBS) -m jobs.ops.rollback --source "$$SOURCE" --to "$$TO" --set "$$SET"
 
 source-check: setup  ## show what a mapping makes of a log's first records: SOURCE, RAW, SAMPLE; writes nothing
 	@$(JOBS) -m jobs.ops.source_check --source "$$SOURCE" --raw "$$RAW" --records "$$SAMPLE"
@@ -84,10 +87,10 @@ quality: setup  ## hold a model against the literature on a public data set: DAT
 	@$(JOBS) -m jobs.ops.quality --data "$$DATA" --protocol "$$PROTOCOL" --conf "$$CONF" --seeds "$$SEEDS" \
 		--folds "$$FOLDS" --exclude "$$EXCLUDE" --set "$$SET"
 
-bench-prep: setup  ## time clean and sessionize beside Spark's floor, DuckDB and polars: SIZE, RUNS, SKEW, EXPLAIN
+bench-prep: setup  ## time clean and sessionize beside Spark's floor, DuckDB and polars: SIZE, RUNS, SKEW, STEPS, EXPLAIN
 	@PYTHONPATH=src "$(PYTHON)" -m jobs.ops.setup --bench bench || echo "bench-prep: going on without polars" >&2
 	@$(JOBS) -m jobs.bench.prep $${SIZE:+--size "$$SIZE"} $${RUNS:+--runs "$$RUNS"} $${SKEW:+--skew "$$SKEW"} \
-		$${EXPLAIN:+--explain} --set "$$SET"
+		$${STEPS:+--steps "$$STEPS"} $${EXPLAIN:+--explain} --set "$$SET"
 
 bench-night: setup  ## time a night after long and short histories: DAYS, EVENTS, RUNS
 	@$(JOBS) -m jobs.bench.night $${DAYS:+--days "$$DAYS"} $${EVENTS:+--events "$$EVENTS"} $${RUNS:+--runs "$$RUNS"} \
@@ -98,6 +101,10 @@ bench-learn: setup  ## train and score beside RecTools and RecBole: DATA, RUNS, 
 		PYTHONPATH=src "$(PYTHON)" -m jobs.ops.setup --bench $$peer || echo "bench-learn: going on without $$peer" >&2; done
 	@$(JOBS) -m jobs.bench.learn $${DATA:+--data "$$DATA"} $${RUNS:+--runs "$$RUNS"} $${STEPS:+--steps "$$STEPS"} \
 		$${EPOCHS:+--epochs "$$EPOCHS"}
+
+bench-publish: setup  ## time publishing a night beside a plain COPY of its files: USERS, RUNS, TARGETS
+	@$(JOBS) -m jobs.bench.publish $${USERS:+--users "$$USERS"} $${RUNS:+--runs "$$RUNS"} \
+		$${TARGETS:+--targets "$$TARGETS"}
 
 bench-page: setup  ## write docs/benchmarks/prep.md from what the benchmarks left
 	@$(JOBS) -m jobs.bench.page

@@ -36,6 +36,8 @@ def tonight(lake: Lake, partition: Partition, job: Job) -> Night:
     """The night's partitions; the ledgers may have nothing to say, and a shop may have no analysis tables."""
     entry = lake.entry(partition)
     promotions, data_quality = partition.of(PROMOTIONS), partition.of(DATA_QUALITY)
+    inputs = [partition, partition.of(ITEMS), partition.of(SEQUENCES)]
+    inputs += [ledger for ledger in (promotions, data_quality) if lake.has(ledger)]
     return Night(
         partition=partition,
         run_id=job.run_id,
@@ -45,6 +47,7 @@ def tonight(lake: Lake, partition: Partition, job: Job) -> Night:
         eligible=lake.files(partition.of(SEQUENCES)),
         promotions=lake.files(promotions) if lake.has(promotions) else [],
         data_quality=lake.files(data_quality) if lake.has(data_quality) else [],
+        inputs={str(one): lake.entry(one).content_hash for one in inputs},
         new_users=job.home.secrets / "users" / partition.shop,
         num_candidates=entry.facts.get("num_candidates"),
         marts=[

@@ -114,7 +114,7 @@ class Gate(Section):
     max_repaired_share: Share  # of rows with texts in another code page
     max_bot_share: Share
     max_bot_share_rise: Share  # above the trailing median
-    key_rows: Count  # of a day with more rows a part of about this many is searched for keys that occur twice
+    key_rows: Count  # of more rows a part of about this many is searched for keys that occur twice
     max_events_per_session: Count
     max_capped_share: Share  # of sessions that a cap cut
     max_shared_device_share: Share  # of the devices that logins were seen on

@@ -1,8 +1,9 @@
-"""The operator's commands are imported as `jobs.ops`, from the checkout."""
+"""The operator's commands are imported as `jobs.ops`, from the checkout; small published nights from tests/stores."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+_TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(_TESTS.parent), str(_TESTS / "stores")]

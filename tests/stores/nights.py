@@ -1,4 +1,7 @@
-"""Small nights for the warehouse's tests, and a publisher that can be killed: python nights.py TARGET FILE POINT."""
+"""Small nights for the warehouse's tests, and processes that can be killed at a named point.
+
+python nights.py TARGET FILE POINT publishes a saved night, python nights.py TARGET --to=NIGHT POINT rolls back to one.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,8 @@ from nightjar.contracts import (
 )
 from nightjar.contracts.render import arrow_schema
 from nightjar.settings import Conf, load_conf
-from nightjar.stores.warehouse import DuckDbFile, MartDay, Night, Postgres, Publication, Warehouse, publish
+from nightjar.stores.warehouse import DuckDbFile, MartDay, Night, Postgres, Publication, Warehouse, publish, rollback
+from nightjar.stores.warehouse.schema import TABLES
 
 SHOP = "acme"
 DAY = date(2001, 1, 15)
@@ -167,6 +171,10 @@ def night(folder: Path, lists: Mapping[str, Sequence[str]] = LISTS, *, day: date
         "data_quality": data_quality(day=day),
         "users": users(list(lists)),
     } | rows
+    inputs = {
+        str(Partition(SHOP, name, day)): hashlib.sha256(repr(sorted(tables[name], key=repr)).encode()).hexdigest()
+        for name in ("recommendations", "items", "sequences")
+    }
     if tables["users"]:
         write(folder / "users", USERS, tables["users"], str(day))
     return Night(
@@ -178,8 +186,15 @@ def night(folder: Path, lists: Mapping[str, Sequence[str]] = LISTS, *, day: date
         eligible=write(folder, SEQUENCES, tables["sequences"], str(day)),
         promotions=write(folder, PROMOTIONS, tables["promotions"], str(day)),
         data_quality=write(folder, DATA_QUALITY, tables["data_quality"], str(day)),
+        inputs=inputs,
         new_users=folder / "users",
     )
+
+
+def of_shop(night: Night, shop: str) -> Night:
+    """The same files as another shop's night."""
+    inputs = {str(replace(Partition.parse(name), shop=shop)): content for name, content in night.inputs.items()}
+    return replace(night, partition=replace(night.partition, shop=shop), inputs=inputs)
 
 
 def shuffled(night: Night, folder: Path) -> Night:
@@ -204,6 +219,25 @@ def put(warehouse: Warehouse, night: Night, *sets: str) -> Publication:
     return publish(warehouse, night, conf(*sets), now=at())
 
 
+def ask(warehouse: Warehouse, sql: str, *values: object) -> list[tuple[Any, ...]]:
+    with warehouse.reader() as db:
+        return db.query(sql, *values)
+
+
+def everything(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table, sorted."""
+    with warehouse.reader() as db:
+        return {table.name: sorted(db.query(f"SELECT * FROM {table.name}"), key=repr) for table in TABLES}
+
+
+def current(warehouse: Warehouse) -> list[tuple[Any, ...]]:
+    return ask(warehouse, "SELECT dt, user_id, item_id FROM v_recommendations_current ORDER BY user_id, rank")
+
+
+def expected(lists: dict[str, tuple[str, ...]], day: date = DAY) -> list[tuple[Any, ...]]:
+    return [(day, person.removeprefix("p-"), item) for person, items in lists.items() for item in items]
+
+
 def saved(night: Night, path: Path) -> Path:
     """The night as a file that `python nights.py` reads."""
     value = asdict(night) | {"partition": str(night.partition), "new_users": str(night.new_users)}
@@ -213,21 +247,35 @@ def saved(night: Night, path: Path) -> Path:
 
 
 def argv(warehouse: Warehouse, file: Path, point: str = "") -> list[str]:
-    target = warehouse.uri if isinstance(warehouse, Postgres) else str(warehouse.path)  # type: ignore[attr-defined]
-    return [sys.executable, __file__, target, str(file), point]
+    return [sys.executable, __file__, target_of(warehouse), str(file), point]
 
 
-def _main(target: str, file: str, point: str) -> None:
-    value = json.loads(Path(file).read_text())
+def rollback_argv(warehouse: Warehouse, to: str, point: str = "") -> list[str]:
+    return [sys.executable, __file__, target_of(warehouse), f"--to={to}", point]
+
+
+def target_of(warehouse: Warehouse) -> str:
+    return warehouse.uri if isinstance(warehouse, Postgres) else str(warehouse.path)  # type: ignore[attr-defined]
+
+
+def loaded(file: Path) -> Night:
+    value = json.loads(file.read_text())
     value |= {"partition": Partition.parse(value["partition"]), "new_users": Path(value["new_users"])}
     value["marts"] = [MartDay(**{**one, "partition": Partition.parse(one["partition"])}) for one in value["marts"]]
+    return Night(**value)
+
+
+def _main(target: str, what: str, point: str) -> None:
     warehouse: Warehouse = Postgres(target) if target.startswith("postgresql") else DuckDbFile(Path(target))
 
     def passing(name: str) -> None:
         if name == point:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    publication = publish(warehouse, Night(**value), conf(), now=at(), passing=passing)
+    if what.startswith("--to="):
+        rollback(warehouse, SHOP, what.removeprefix("--to="), now=at(), passing=passing)
+        return
+    publication = publish(warehouse, loaded(Path(what)), conf(), now=at(), passing=passing)
     print(json.dumps(publication.counts()))
 
 

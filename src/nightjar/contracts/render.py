@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nightjar.contracts.table import Column, Ratio, Table
@@ -65,14 +67,31 @@ def arrow_schema(table: Table) -> pa.Schema:
     return pa.schema([pa.field(c.name, of(c.type), nullable=c.nullable) for c in table.columns])
 
 
-def warehouse_ddl(table: Table, dialect: str) -> str:
+@dataclass(frozen=True)
+class Physical:
+    """How a warehouse keeps a table: nothing that a reader's query depends on."""
+
+    #: Columns that are computed when they are read -> SQL.
+    computed: Mapping[str, str] = field(default_factory=dict)
+    #: What stands behind the columns, such as PARTITION BY.
+    tail: str = ""
+
+
+def warehouse_ddl(table: Table, dialect: str, physical: Physical | None = None) -> str:
     """`CREATE TABLE IF NOT EXISTS` with comments, for `duckdb` or `postgres`.
 
     Only flat columns: BI tools filter neither arrays nor maps.
     """
-    types = WAREHOUSE_TYPES[dialect]
-    lines = [f"  {c.name} {types[c.type]}" + ("" if c.nullable else " NOT NULL") for c in table.columns]
-    statements = [f"CREATE TABLE IF NOT EXISTS {table.name} (\n" + ",\n".join(lines) + "\n);"]
+    types, kept = WAREHOUSE_TYPES[dialect], physical or Physical()
+
+    def line(column: Column) -> str:
+        if column.name in kept.computed:
+            return f"  {column.name} {types[column.type]} GENERATED ALWAYS AS ({kept.computed[column.name]}) VIRTUAL"
+        return f"  {column.name} {types[column.type]}" + ("" if column.nullable else " NOT NULL")
+
+    columns = ",\n".join(line(column) for column in table.columns)
+    tail = f" {kept.tail}" if kept.tail else ""
+    statements = [f"CREATE TABLE IF NOT EXISTS {table.name} (\n{columns}\n){tail};"]
     statements.append(f"COMMENT ON TABLE {table.name} IS {_quoted(table.doc)};")
     statements += [f"{_comment_on(table.name, c)};" for c in table.columns]
     return "\n".join(statements) + "\n"

@@ -733,10 +733,13 @@ COMMENT ON COLUMN users.id_kind IS 'user or device.';
 CREATE TABLE IF NOT EXISTS publish_log (
   shop VARCHAR NOT NULL,
   dt DATE NOT NULL,
+  partition_name VARCHAR NOT NULL,
   publish_id VARCHAR NOT NULL,
+  action VARCHAR NOT NULL,
   published_at TIMESTAMP NOT NULL,
   run_id VARCHAR NOT NULL,
   content_hash VARCHAR NOT NULL,
+  inputs VARCHAR NOT NULL,
   num_rows BIGINT NOT NULL,
   num_users BIGINT NOT NULL,
   fallback_share DOUBLE NOT NULL,
@@ -745,15 +748,19 @@ CREATE TABLE IF NOT EXISTS publish_log (
   audits VARCHAR NOT NULL,
   num_bytes BIGINT NOT NULL,
   seconds DOUBLE NOT NULL,
-  previous_publish_id VARCHAR
+  previous_publish_id VARCHAR,
+  restored_publish_id VARCHAR
 );
-COMMENT ON TABLE publish_log IS 'One publication of one night, append-only.';
+COMMENT ON TABLE publish_log IS 'One move of what readers see, append-only: a publication of a night, or a rollback to one.';
 COMMENT ON COLUMN publish_log.shop IS 'Name of the shop: one warehouse serves several.';
 COMMENT ON COLUMN publish_log.dt IS 'The night''s day.';
-COMMENT ON COLUMN publish_log.publish_id IS 'Unique name of the publication.';
+COMMENT ON COLUMN publish_log.partition_name IS 'The night''s partition in the lake: shop/table/dt=DAY.';
+COMMENT ON COLUMN publish_log.publish_id IS 'Unique name of this entry.';
+COMMENT ON COLUMN publish_log.action IS 'published, or rolled_back: readers were pointed at a night that was there already.';
 COMMENT ON COLUMN publish_log.published_at IS 'Commit time. (UTC)';
 COMMENT ON COLUMN publish_log.run_id IS 'The orchestrator''s run.';
 COMMENT ON COLUMN publish_log.content_hash IS 'Hash of the published rows, independent of their order.';
+COMMENT ON COLUMN publish_log.inputs IS 'JSON: each partition that was read, with the hash of its rows.';
 COMMENT ON COLUMN publish_log.num_rows IS 'Rows published. (rows)';
 COMMENT ON COLUMN publish_log.num_users IS 'People covered. (people)';
 COMMENT ON COLUMN publish_log.fallback_share IS 'Share of people served by popularity. (0 to 1)';
@@ -762,7 +769,8 @@ COMMENT ON COLUMN publish_log.model_version IS 'Its version.';
 COMMENT ON COLUMN publish_log.audits IS 'JSON: each audit with what it saw.';
 COMMENT ON COLUMN publish_log.num_bytes IS 'Bytes of the files that were loaded. (bytes)';
 COMMENT ON COLUMN publish_log.seconds IS 'Stage, audit and commit. (s)';
-COMMENT ON COLUMN publish_log.previous_publish_id IS 'What readers saw before; null for the first.';
+COMMENT ON COLUMN publish_log.previous_publish_id IS 'The publication that readers saw before; null for the first.';
+COMMENT ON COLUMN publish_log.restored_publish_id IS 'The publication that a rollback shows again; null for others.';
 
 CREATE TABLE IF NOT EXISTS promotions (
   shop VARCHAR NOT NULL,

@@ -1,5 +1,5 @@
 CREATE TABLE IF NOT EXISTS recommendations (
-  row_key VARCHAR NOT NULL,
+  row_key VARCHAR GENERATED ALWAYS AS (shop || '|' || CAST(dt AS VARCHAR) || '|' || surface || '|' || user_id || '|' || CAST(rank AS VARCHAR)) VIRTUAL,
   shop VARCHAR NOT NULL,
   dt DATE NOT NULL,
   surface VARCHAR NOT NULL,
@@ -433,10 +433,13 @@ COMMENT ON COLUMN users.id_kind IS 'user or device.';
 CREATE TABLE IF NOT EXISTS publish_log (
   shop VARCHAR NOT NULL,
   dt DATE NOT NULL,
+  partition_name VARCHAR NOT NULL,
   publish_id VARCHAR NOT NULL,
+  action VARCHAR NOT NULL,
   published_at TIMESTAMP NOT NULL,
   run_id VARCHAR NOT NULL,
   content_hash VARCHAR NOT NULL,
+  inputs VARCHAR NOT NULL,
   num_rows BIGINT NOT NULL,
   num_users BIGINT NOT NULL,
   fallback_share DOUBLE NOT NULL,
@@ -445,22 +448,29 @@ CREATE TABLE IF NOT EXISTS publish_log (
   audits VARCHAR NOT NULL,
   num_bytes BIGINT NOT NULL,
   seconds DOUBLE NOT NULL,
-  previous_publish_id VARCHAR
+  previous_publish_id VARCHAR,
+  restored_publish_id VARCHAR
 );
 
-COMMENT ON TABLE publish_log IS 'One publication of one night, append-only.';
+COMMENT ON TABLE publish_log IS 'One move of what readers see, append-only: a publication of a night, or a rollback to one.';
 
 COMMENT ON COLUMN publish_log.shop IS 'Name of the shop: one warehouse serves several.';
 
 COMMENT ON COLUMN publish_log.dt IS 'The night''s day.';
 
-COMMENT ON COLUMN publish_log.publish_id IS 'Unique name of the publication.';
+COMMENT ON COLUMN publish_log.partition_name IS 'The night''s partition in the lake: shop/table/dt=DAY.';
+
+COMMENT ON COLUMN publish_log.publish_id IS 'Unique name of this entry.';
+
+COMMENT ON COLUMN publish_log.action IS 'published, or rolled_back: readers were pointed at a night that was there already.';
 
 COMMENT ON COLUMN publish_log.published_at IS 'Commit time. (UTC)';
 
 COMMENT ON COLUMN publish_log.run_id IS 'The orchestrator''s run.';
 
 COMMENT ON COLUMN publish_log.content_hash IS 'Hash of the published rows, independent of their order.';
+
+COMMENT ON COLUMN publish_log.inputs IS 'JSON: each partition that was read, with the hash of its rows.';
 
 COMMENT ON COLUMN publish_log.num_rows IS 'Rows published. (rows)';
 
@@ -478,12 +488,15 @@ COMMENT ON COLUMN publish_log.num_bytes IS 'Bytes of the files that were loaded.
 
 COMMENT ON COLUMN publish_log.seconds IS 'Stage, audit and commit. (s)';
 
-COMMENT ON COLUMN publish_log.previous_publish_id IS 'What readers saw before; null for the first.';
+COMMENT ON COLUMN publish_log.previous_publish_id IS 'The publication that readers saw before; null for the first.';
+
+COMMENT ON COLUMN publish_log.restored_publish_id IS 'The publication that a rollback shows again; null for others.';
 
 CREATE TABLE IF NOT EXISTS publish_current (
   shop VARCHAR NOT NULL,
   dt DATE NOT NULL,
-  publish_id VARCHAR NOT NULL
+  publish_id VARCHAR NOT NULL,
+  moved_at TIMESTAMP NOT NULL
 );
 
 COMMENT ON TABLE publish_current IS 'Which night readers see: one row per shop, moved by publishing and by a rollback.';
@@ -493,6 +506,22 @@ COMMENT ON COLUMN publish_current.shop IS 'Name of the shop: one warehouse serve
 COMMENT ON COLUMN publish_current.dt IS 'The night that v_recommendations_current shows.';
 
 COMMENT ON COLUMN publish_current.publish_id IS 'Its row in publish_log.';
+
+COMMENT ON COLUMN publish_current.moved_at IS 'Since when readers see it. (UTC)';
+
+CREATE TABLE IF NOT EXISTS published_nights (
+  shop VARCHAR NOT NULL,
+  dt DATE NOT NULL,
+  publish_id VARCHAR NOT NULL
+);
+
+COMMENT ON TABLE published_nights IS 'Nights whose rows the warehouse holds: what a rollback can show.';
+
+COMMENT ON COLUMN published_nights.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN published_nights.dt IS 'The night''s day.';
+
+COMMENT ON COLUMN published_nights.publish_id IS 'The publication that its rows are of.';
 
 CREATE TABLE IF NOT EXISTS published_marts (
   shop VARCHAR NOT NULL,
@@ -590,6 +619,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS publish_log_key ON publish_log (publish_id);
 
 CREATE UNIQUE INDEX IF NOT EXISTS publish_current_key ON publish_current (shop);
 
+CREATE UNIQUE INDEX IF NOT EXISTS published_nights_key ON published_nights (shop, dt);
+
 CREATE UNIQUE INDEX IF NOT EXISTS published_marts_key ON published_marts (shop, table_name, dt);
 
 CREATE UNIQUE INDEX IF NOT EXISTS promotions_key ON promotions (decision_id);
@@ -630,6 +661,7 @@ SELECT
   c.dt,
   c.publish_id,
   l.published_at,
+  c.moved_at,
   EXTRACT(epoch FROM (now() AT TIME ZONE 'UTC') - l.published_at) / 3600 AS hours_old,
   l.num_rows,
   l.num_users,

@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS recommendations (
   evidence_item_id TEXT,
   model_name TEXT NOT NULL,
   model_version TEXT NOT NULL
-);
+) PARTITION BY LIST (shop);
 
 COMMENT ON TABLE recommendations IS 'One recommended item for one person on one surface.';
 
@@ -433,10 +433,13 @@ COMMENT ON COLUMN users.id_kind IS 'user or device.';
 CREATE TABLE IF NOT EXISTS publish_log (
   shop TEXT NOT NULL,
   dt DATE NOT NULL,
+  partition_name TEXT NOT NULL,
   publish_id TEXT NOT NULL,
+  action TEXT NOT NULL,
   published_at TIMESTAMP NOT NULL,
   run_id TEXT NOT NULL,
   content_hash TEXT NOT NULL,
+  inputs TEXT NOT NULL,
   num_rows BIGINT NOT NULL,
   num_users BIGINT NOT NULL,
   fallback_share DOUBLE PRECISION NOT NULL,
@@ -445,22 +448,29 @@ CREATE TABLE IF NOT EXISTS publish_log (
   audits TEXT NOT NULL,
   num_bytes BIGINT NOT NULL,
   seconds DOUBLE PRECISION NOT NULL,
-  previous_publish_id TEXT
+  previous_publish_id TEXT,
+  restored_publish_id TEXT
 );
 
-COMMENT ON TABLE publish_log IS 'One publication of one night, append-only.';
+COMMENT ON TABLE publish_log IS 'One move of what readers see, append-only: a publication of a night, or a rollback to one.';
 
 COMMENT ON COLUMN publish_log.shop IS 'Name of the shop: one warehouse serves several.';
 
 COMMENT ON COLUMN publish_log.dt IS 'The night''s day.';
 
-COMMENT ON COLUMN publish_log.publish_id IS 'Unique name of the publication.';
+COMMENT ON COLUMN publish_log.partition_name IS 'The night''s partition in the lake: shop/table/dt=DAY.';
+
+COMMENT ON COLUMN publish_log.publish_id IS 'Unique name of this entry.';
+
+COMMENT ON COLUMN publish_log.action IS 'published, or rolled_back: readers were pointed at a night that was there already.';
 
 COMMENT ON COLUMN publish_log.published_at IS 'Commit time. (UTC)';
 
 COMMENT ON COLUMN publish_log.run_id IS 'The orchestrator''s run.';
 
 COMMENT ON COLUMN publish_log.content_hash IS 'Hash of the published rows, independent of their order.';
+
+COMMENT ON COLUMN publish_log.inputs IS 'JSON: each partition that was read, with the hash of its rows.';
 
 COMMENT ON COLUMN publish_log.num_rows IS 'Rows published. (rows)';
 
@@ -478,12 +488,15 @@ COMMENT ON COLUMN publish_log.num_bytes IS 'Bytes of the files that were loaded.
 
 COMMENT ON COLUMN publish_log.seconds IS 'Stage, audit and commit. (s)';
 
-COMMENT ON COLUMN publish_log.previous_publish_id IS 'What readers saw before; null for the first.';
+COMMENT ON COLUMN publish_log.previous_publish_id IS 'The publication that readers saw before; null for the first.';
+
+COMMENT ON COLUMN publish_log.restored_publish_id IS 'The publication that a rollback shows again; null for others.';
 
 CREATE TABLE IF NOT EXISTS publish_current (
   shop TEXT NOT NULL,
   dt DATE NOT NULL,
-  publish_id TEXT NOT NULL
+  publish_id TEXT NOT NULL,
+  moved_at TIMESTAMP NOT NULL
 );
 
 COMMENT ON TABLE publish_current IS 'Which night readers see: one row per shop, moved by publishing and by a rollback.';
@@ -493,6 +506,22 @@ COMMENT ON COLUMN publish_current.shop IS 'Name of the shop: one warehouse serve
 COMMENT ON COLUMN publish_current.dt IS 'The night that v_recommendations_current shows.';
 
 COMMENT ON COLUMN publish_current.publish_id IS 'Its row in publish_log.';
+
+COMMENT ON COLUMN publish_current.moved_at IS 'Since when readers see it. (UTC)';
+
+CREATE TABLE IF NOT EXISTS published_nights (
+  shop TEXT NOT NULL,
+  dt DATE NOT NULL,
+  publish_id TEXT NOT NULL
+);
+
+COMMENT ON TABLE published_nights IS 'Nights whose rows the warehouse holds: what a rollback can show.';
+
+COMMENT ON COLUMN published_nights.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN published_nights.dt IS 'The night''s day.';
+
+COMMENT ON COLUMN published_nights.publish_id IS 'The publication that its rows are of.';
 
 CREATE TABLE IF NOT EXISTS published_marts (
   shop TEXT NOT NULL,
@@ -586,8 +615,6 @@ COMMENT ON TABLE warehouse_schema IS 'One row: what the definitions of this ware
 
 COMMENT ON COLUMN warehouse_schema.fingerprint IS 'SHA-256 of the statements that made it.';
 
-CREATE UNIQUE INDEX IF NOT EXISTS recommendations_key ON recommendations (shop, dt, user_id, surface, rank);
-
 CREATE UNIQUE INDEX IF NOT EXISTS items_key ON items (shop, dt, item_id);
 
 CREATE UNIQUE INDEX IF NOT EXISTS users_key ON users (shop, pseudonym);
@@ -595,6 +622,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS users_key ON users (shop, pseudonym);
 CREATE UNIQUE INDEX IF NOT EXISTS publish_log_key ON publish_log (publish_id);
 
 CREATE UNIQUE INDEX IF NOT EXISTS publish_current_key ON publish_current (shop);
+
+CREATE UNIQUE INDEX IF NOT EXISTS published_nights_key ON published_nights (shop, dt);
 
 CREATE UNIQUE INDEX IF NOT EXISTS published_marts_key ON published_marts (shop, table_name, dt);
 
@@ -613,6 +642,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS decision_paths_key ON decision_paths (shop, dt
 CREATE UNIQUE INDEX IF NOT EXISTS decision_times_key ON decision_times (shop, dt, platform);
 
 CREATE UNIQUE INDEX IF NOT EXISTS cart_abandonment_key ON cart_abandonment (shop, dt, platform, category);
+
+CREATE INDEX IF NOT EXISTS recommendations_by_user ON recommendations (user_id text_pattern_ops);
 
 CREATE INDEX IF NOT EXISTS users_by_shop_id ON users (shop, shop_id);
 
@@ -652,6 +683,7 @@ SELECT
   c.dt,
   c.publish_id,
   l.published_at,
+  c.moved_at,
   EXTRACT(epoch FROM (now() AT TIME ZONE 'UTC') - l.published_at) / 3600 AS hours_old,
   l.num_rows,
   l.num_users,

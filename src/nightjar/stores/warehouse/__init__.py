@@ -10,18 +10,22 @@ from nightjar.stores.warehouse.duckdb_file import DuckDbFile
 from nightjar.stores.warehouse.postgres import Postgres
 from nightjar.stores.warehouse.publication import MartDay, Night, Publication, publish
 from nightjar.stores.warehouse.queries import Recommended, history, sample
+from nightjar.stores.warehouse.rollback import LATEST, Rollback, rollback
 
 __all__ = [
+    "LATEST",
     "DuckDbFile",
     "MartDay",
     "Night",
     "Postgres",
     "Publication",
     "Recommended",
+    "Rollback",
     "Warehouse",
     "history",
     "open_warehouse",
     "publish",
+    "rollback",
     "sample",
 ]
 

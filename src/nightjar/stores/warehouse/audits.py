@@ -1,8 +1,12 @@
-"""What must hold of a staged night before readers see it, in SQL that both dialects run.
+"""What must hold of a night before readers see it, in SQL on the workbench, where the night's files are views.
 
-Staged beside the warehouse's own tables: `stage_recommendations` and `stage_items` with their contracts'
-columns (user_id still a pseudonym), `stage_eligible(user_id, num_excluded)`; and where a day of an
-analysis table is new or changed, `stage_<table>` of every one of them, with `shop`.
+`stage_recommendations` and `stage_items` have their contracts' columns (user_id still a pseudonym),
+`stage_eligible(user_id, num_excluded)` is who gets a list, `people(pseudonym, shop_id)` the shop's mapping; where a
+day of an analysis table is new or changed, there is `stage_<table>` of every one of them, with `shop`.
+
+Lists come one after the other, best row first, because that is how they are scored. Neighbouring rows are then
+compared in one pass, where grouping 20 million rows would cost more than loading them; `stage_lists` finds out
+whether it is so, and where it is not the rows are sorted once.
 """
 
 # ruff: noqa: S608 - only names from contracts are put into SQL; every value is bound
@@ -11,12 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 
 from nightjar.contracts import CART_ABANDONMENT, DAILY_KPIS, FUNNELS, RECOMMENDATIONS, Partition, Table
 from nightjar.contracts.marts import ALL
 from nightjar.settings import Gate
-from nightjar.stores.warehouse.connection import Connection
+from nightjar.stores.warehouse.workbench import Workbench
+
+#: Places of a list that are searched for items that occur twice.
+_LONGEST_COMPARED = 1000
 
 #: One number: what an audit saw. None where there was nothing to compare with.
 Seen = float | None
@@ -38,7 +45,7 @@ class Audit:
     low: float | None = 0
     high: float | None = 0
 
-    def see(self, db: Connection) -> Seen:
+    def see(self, db: Workbench) -> Seen:
         ((seen,),) = db.query(self.sql, *self.values)
         return None if seen is None else round(float(seen), 6)
 
@@ -50,25 +57,80 @@ class Audit:
         return f"{self.name}: {seen:g} {self.counts}, allowed {band}"
 
 
-def run_audits(db: Connection, audits: Sequence[Audit]) -> tuple[dict[str, Seen], list[str]]:
+def run_audits(db: Workbench, audits: Sequence[Audit]) -> tuple[dict[str, Seen], list[str]]:
     """What every audit saw, and the sentences of those that failed; all run, so that one night tells all."""
     seen = {audit.name: audit.see(db) for audit in audits}
     return seen, [audit.sentence(seen[audit.name]) for audit in audits if not audit.holds(seen[audit.name])]
 
 
 def people_audits(shop: str) -> list[Audit]:
-    """The waiting mapping rows (`stage_users`) agree with each other and with `users`, merged already."""
+    """The waiting mapping rows (`stage_users`) agree with each other and with `known_people`."""
     return [
         Audit(
             "contradicting_users",
             "pseudonyms that stand for two ids of the shop",
             """
-            SELECT count(DISTINCT s.pseudonym) FROM stage_users s
-            JOIN users u ON u.shop = s.shop AND u.pseudonym = s.pseudonym
-            WHERE s.shop <> $1 OR s.shop_id <> u.shop_id""",
+            SELECT count(*) FROM (
+              SELECT s.pseudonym FROM stage_users s LEFT JOIN known_people p ON p.pseudonym = s.pseudonym
+              GROUP BY s.pseudonym
+              HAVING max(CASE WHEN s.shop <> $1 OR p.shop_id <> s.shop_id THEN 1 ELSE 0 END) = 1
+                OR min(s.shop_id) <> max(s.shop_id)
+            ) t""",
             (shop,),
         )
     ]
+
+
+def stage_lists(db: Workbench, partition: Partition) -> None:
+    """Have `stage_lists(surface, user_id, num_rows, is_fallback)` and `stage_facts`.
+
+    `stage_facts` has one row: how many rows break each rule that a row and its neighbours decide. Where lists do
+    not lie one after the other, best row first, `stage_recommendations` is sorted before.
+    """
+    db.table(
+        "stage_lists",
+        """
+        SELECT surface, user_id, count(*) AS num_rows,
+          max(CASE WHEN rank = 1 AND strategy <> 'model' THEN 1 ELSE 0 END) AS is_fallback
+        FROM stage_recommendations GROUP BY surface, user_id""",
+    )
+    longest = db.number("SELECT coalesce(max(num_rows), 0) FROM stage_lists")
+    db.table("stage_facts", _facts(partition, longest))
+    in_order = "num_begun = (SELECT count(*) FROM stage_lists) AND num_misplaced = 0"
+    if not db.number(f"SELECT count(*) FROM stage_facts WHERE {in_order}"):
+        db.table("sorted_recommendations", "SELECT * FROM stage_recommendations ORDER BY surface, user_id, rank")
+        db.view("stage_recommendations", "SELECT * FROM sorted_recommendations")
+        db.table("stage_facts", _facts(partition, longest))
+
+
+def _facts(partition: Partition, longest: int) -> str:
+    """One pass. The windows have neither PARTITION nor ORDER: DuckDB streams them over the rows as they come."""
+    empty = " OR ".join(f"{column.name} IS NULL" for column in RECOMMENDATIONS.columns if not column.nullable)
+    # Longer lists than that fail the audit of their length: their items need not be compared.
+    backs = range(1, min(longest, _LONGEST_COMPARED))
+    again = " OR ".join(f"(place > {back} AND item_id = lag(item_id, {back}) OVER ())" for back in backs) or "false"
+    return f"""
+SELECT count(*) AS num_rows,
+  count(CASE WHEN place = 1 THEN 1 END) AS num_begun,
+  count(CASE WHEN rank <> place THEN 1 END) AS num_misplaced,
+  count(CASE WHEN place > 1 AND score > score_before THEN 1 END) AS num_rising,
+  -- No comparison: Parquet's statistics leave NaN out.
+  count(CASE WHEN NOT isfinite(score) THEN 1 END) AS num_infinite,
+  count(CASE WHEN again THEN 1 END) AS num_repeated,
+  count(CASE WHEN incomplete THEN 1 END) AS num_incomplete,
+  count(CASE WHEN shop <> '{partition.shop}' OR dt <> DATE '{partition.day.isoformat()}' THEN 1 END) AS num_foreign
+FROM (
+  SELECT *, {again} AS again FROM (
+    SELECT *, number - max(CASE WHEN begins THEN number END) OVER (ROWS UNBOUNDED PRECEDING) + 1 AS place
+    FROM (
+      SELECT shop, dt, rank, item_id, score, {empty} AS incomplete,
+        row_number() OVER () AS number,
+        lag(score) OVER () AS score_before,
+        user_id IS DISTINCT FROM lag(user_id) OVER () OR surface IS DISTINCT FROM lag(surface) OVER () AS begins
+      FROM stage_recommendations
+    )
+  )
+)"""
 
 
 def mart_audits(table: Table, num_rows: Mapping[date, int]) -> list[Audit]:
@@ -143,10 +205,8 @@ def _meaning_audits(table: Table) -> list[Audit]:
     return []
 
 
-def night_audits(
-    partition: Partition, gate: Gate, *, num_rows: int, k: int, num_candidates: int, has_champion: bool
-) -> list[Audit]:
-    """Every audit of one night.
+def night_audits(gate: Gate, *, num_rows: int, k: int, num_candidates: int, has_champion: bool) -> list[Audit]:
+    """Every audit of one night; for the last one `stage_before` holds the lists that `stage_sample` had yesterday.
 
     Args:
         num_rows: rows the lake says the partition has.
@@ -155,26 +215,19 @@ def night_audits(
         has_champion: a model scored; without one popularity serves everybody, and no share of it is too large.
     """
     return [
-        *_shape_audits(partition, num_rows),
+        *_shape_audits(num_rows),
         *_list_audits(k, num_candidates),
-        *_reference_audits(partition.shop),
-        *_band_audits(partition, gate, has_champion),
+        *_reference_audits(),
+        *_band_audits(gate, has_champion),
     ]
 
 
-def _shape_audits(partition: Partition, num_rows: int) -> list[Audit]:
-    staged = "SELECT count(*) FROM stage_recommendations"
-    empty = " OR ".join(f"{column.name} IS NULL" for column in RECOMMENDATIONS.columns if not column.nullable)
+def _shape_audits(num_rows: int) -> list[Audit]:
     expected = max(num_rows, 1)  # readers never get an empty night
     return [
-        Audit("rows", "rows", staged, low=expected, high=expected),
-        Audit("missing_values", "rows with an empty column", f"{staged} WHERE {empty}"),
-        Audit(
-            "foreign_rows",
-            "rows of another shop or day",
-            f"{staged} WHERE shop <> $1 OR dt <> $2",
-            (partition.shop, partition.day),
-        ),
+        Audit("rows", "rows", "SELECT num_rows FROM stage_facts", low=expected, high=expected),
+        Audit("missing_values", "rows with an empty column", "SELECT num_incomplete FROM stage_facts"),
+        Audit("foreign_rows", "rows of another shop or day", "SELECT num_foreign FROM stage_facts"),
     ]
 
 
@@ -186,92 +239,56 @@ def _list_audits(k: int, num_candidates: int) -> list[Audit]:
             "rows_per_user",
             f"lists without {k} rows",
             f"""
-            SELECT count(*) FROM (
-              SELECT user_id, surface, count(*) AS n FROM stage_recommendations GROUP BY user_id, surface
-            ) c LEFT JOIN stage_eligible e ON e.user_id = c.user_id
-            WHERE c.n > CAST($1 AS BIGINT) OR c.n < {least}""",
+            SELECT count(*) FROM (SELECT user_id, num_rows FROM stage_lists WHERE num_rows <> CAST($1 AS BIGINT)) c
+            LEFT JOIN stage_eligible e ON e.user_id = c.user_id
+            WHERE c.num_rows > CAST($1 AS BIGINT) OR c.num_rows < {least}""",
             (k, num_candidates),
         ),
         Audit(
             "missing_users",
             "eligible people without a list",
             f"""
-            SELECT count(DISTINCT e.user_id) FROM stage_eligible e
-            CROSS JOIN (SELECT DISTINCT surface FROM stage_recommendations) s
-            LEFT JOIN (SELECT DISTINCT surface, user_id FROM stage_recommendations) r
-              ON r.surface = s.surface AND r.user_id = e.user_id
-            WHERE r.user_id IS NULL AND {least} > 0""",
+            SELECT count(DISTINCT m.user_id) FROM (
+              SELECT p.user_id FROM (SELECT user_id FROM stage_eligible) p
+              CROSS JOIN (SELECT DISTINCT surface FROM stage_lists) s
+              ANTI JOIN stage_lists l ON l.surface = s.surface AND l.user_id = p.user_id
+            ) m JOIN stage_eligible e ON e.user_id = m.user_id WHERE {least} > 0""",
             (k, num_candidates),
         ),
-        Audit(
-            "repeated_items",
-            "items twice in one list",
-            """
-            SELECT count(*) FROM (
-              SELECT item_id FROM stage_recommendations GROUP BY surface, user_id, item_id HAVING count(*) > 1
-            ) t""",
-        ),
-        Audit(
-            "ranks",
-            "lists whose ranks are not 1, 2, …",
-            """
-            SELECT count(*) FROM (
-              SELECT user_id FROM stage_recommendations GROUP BY surface, user_id
-              HAVING min(rank) <> 1 OR max(rank) <> count(*) OR count(DISTINCT rank) <> count(*)
-            ) t""",
-        ),
-        Audit(
-            "infinite_scores",
-            "scores that are no finite number",
-            # True for NaN too: both databases order it above every number.
-            "SELECT count(*) FROM stage_recommendations WHERE NOT (abs(score) <= 1.7976931348623157e308)",
-        ),
-        Audit(
-            "rising_scores",
-            "scores above the rank before",
-            """
-            SELECT count(*) FROM (
-              SELECT score, lag(score) OVER (PARTITION BY surface, user_id ORDER BY rank) AS before
-              FROM stage_recommendations
-            ) t WHERE score > before""",
-        ),
+        Audit("repeated_items", "items twice in one list", "SELECT num_repeated FROM stage_facts"),
+        Audit("ranks", "rows whose rank is not their place in the list", "SELECT num_misplaced FROM stage_facts"),
+        Audit("infinite_scores", "scores that are no finite number", "SELECT num_infinite FROM stage_facts"),
+        Audit("rising_scores", "scores above the rank before", "SELECT num_rising FROM stage_facts"),
     ]
 
 
-def _reference_audits(shop: str) -> list[Audit]:
+def _reference_audits() -> list[Audit]:
     """Everything a row names exists, and names one thing."""
+    listed = "(SELECT DISTINCT user_id FROM stage_lists) l"
     return [
         Audit(
             "unknown_users",
             "people who are not eligible",
-            """
-            SELECT count(DISTINCT r.user_id) FROM stage_recommendations r
-            LEFT JOIN stage_eligible e ON e.user_id = r.user_id WHERE e.user_id IS NULL""",
+            f"SELECT count(*) FROM {listed} ANTI JOIN stage_eligible e ON e.user_id = l.user_id",
         ),
         Audit(
             "unmapped_users",
             "people without the shop's own id",
-            """
-            SELECT count(DISTINCT r.user_id) FROM stage_recommendations r
-            LEFT JOIN users u ON u.shop = $1 AND u.pseudonym = r.user_id WHERE u.pseudonym IS NULL""",
-            (shop,),
+            f"SELECT count(*) FROM {listed} ANTI JOIN people p ON p.pseudonym = l.user_id",
         ),
         Audit(
             "ambiguous_users",
             "ids of the shop that stand for two people, such as a login and a device of the same name",
-            """
+            f"""
             SELECT count(*) FROM (
-              SELECT u.shop_id FROM (SELECT DISTINCT user_id FROM stage_recommendations) r
-              JOIN users u ON u.shop = $1 AND u.pseudonym = r.user_id GROUP BY u.shop_id HAVING count(*) > 1
+              SELECT p.shop_id FROM {listed} JOIN people p ON p.pseudonym = l.user_id
+              GROUP BY p.shop_id HAVING count(*) > 1
             ) t""",
-            (shop,),
         ),
         Audit(
             "unknown_items",
             "rows whose item is not in items",
-            """
-            SELECT count(*) FROM stage_recommendations r
-            LEFT JOIN stage_items i ON i.item_id = r.item_id WHERE i.item_id IS NULL""",
+            "SELECT count(*) FROM stage_recommendations r ANTI JOIN stage_items i ON i.item_id = r.item_id",
         ),
         Audit(
             "champions",
@@ -285,33 +302,31 @@ def _reference_audits(shop: str) -> list[Audit]:
     ]
 
 
-def _band_audits(partition: Partition, gate: Gate, has_champion: bool) -> list[Audit]:
+def _band_audits(gate: Gate, has_champion: bool) -> list[Audit]:
     return [
         Audit(
             "fallback_share",
             "of people served by the fallback",
-            """
-            SELECT CAST(count(DISTINCT CASE WHEN rank = 1 AND strategy <> 'model' THEN user_id END) AS DOUBLE PRECISION)
-              / nullif(count(DISTINCT user_id), 0) FROM stage_recommendations""",
+            "SELECT count(DISTINCT CASE WHEN is_fallback = 1 THEN user_id END) / nullif(count(DISTINCT user_id), 0)"
+            " FROM stage_lists",
             high=gate.max_fallback_share if has_champion else 1,
         ),
         Audit(
             "overlap_yesterday",
             "of a list stood in the same person's list the night before, on average",
             """
-            WITH before AS (SELECT surface, user_id, item_id FROM recommendations WHERE shop = $1 AND dt = $2),
-            tonight AS (
-              SELECT r.surface, u.shop_id AS user_id, r.item_id FROM stage_recommendations r
-              JOIN users u ON u.shop = $1 AND u.pseudonym = r.user_id
+            WITH tonight AS (
+              SELECT r.surface, s.user_id, r.item_id FROM stage_recommendations r
+              JOIN stage_sample s ON s.pseudonym = r.user_id
             ),
             shares AS (
-              SELECT CAST(count(b.item_id) AS DOUBLE PRECISION) / count(*) AS share FROM tonight t
-              JOIN (SELECT DISTINCT surface, user_id FROM before) p ON p.surface = t.surface AND p.user_id = t.user_id
-              LEFT JOIN before b ON b.surface = t.surface AND b.user_id = t.user_id AND b.item_id = t.item_id
+              SELECT CAST(count(b.item_id) AS DOUBLE) / count(*) AS share FROM tonight t
+              JOIN (SELECT DISTINCT surface, user_id FROM stage_before) p
+                ON p.surface = t.surface AND p.user_id = t.user_id
+              LEFT JOIN stage_before b ON b.surface = t.surface AND b.user_id = t.user_id AND b.item_id = t.item_id
               GROUP BY t.surface, t.user_id
             )
             SELECT avg(share) FROM shares""",
-            (partition.shop, partition.day - timedelta(days=1)),
             low=gate.min_overlap_yesterday,
             high=gate.max_overlap_yesterday,
         ),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import duckdb
+
+    from nightjar.stores.warehouse.workbench import Workbench
 
 #: Ceiling of one DuckDB instance; larger work spills to a file beside it.
 MEMORY_LIMIT = "1GiB"
@@ -21,23 +24,39 @@ Passing = Callable[[str], None]
 Row = tuple[Any, ...]
 
 
+def passing_by(_: str) -> None:
+    """Pass every point."""
+
+
 class Connection(Protocol):
-    """One open transaction (or one reader). Values are bound as $1, $2, … in both dialects."""
+    """One open transaction (or one reader). Values are bound as $1, $2, … in every dialect."""
 
     dialect: str
     #: Set by whoever wrote something; a transaction that changed nothing is thrown away.
     changed: bool
 
+    @property
+    def bench(self) -> Workbench:
+        """Where files are read; its tables and views are gone with the connection. Writers only."""
+
     def query(self, sql: str, *values: object) -> list[Row]: ...
 
     def execute(self, sql: str, *values: object) -> None: ...
 
-    def stage(self, name: str, select: str, files: Sequence[str]) -> None:
-        """Fill the temporary table `name` from Parquet files, streaming.
+    def stage(self, name: str, select: str) -> None:
+        """Copy the rows of a workbench query into the temporary table `name` of the warehouse; for few rows."""
 
-        Args:
-            select: DuckDB SQL over `read_parquet($files)`; it names $files only if there are any.
-        """
+    def fetch(self, name: str, sql: str, *values: object) -> None:
+        """Copy the rows of a warehouse query into the workbench's table `name`, streaming."""
+
+    def append(self, table: str, select: str) -> None:
+        """Add the rows of a workbench query, streaming; its columns have the table's names."""
+
+    def replace_night(self, table: str, shop: str, day: date, select: str) -> int:
+        """Make the rows of a workbench query all that a table of nights has of this one; returns how many it has."""
+
+    def drop_night(self, table: str, shop: str, day: date) -> None:
+        """Have a night's rows gone, at the latest soon after the commit."""
 
 
 class Warehouse(Protocol):

@@ -8,11 +8,11 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from nightjar.contracts import (
     DATA_QUALITY,
@@ -23,10 +23,9 @@ from nightjar.contracts import (
     USERS,
     GateFailed,
     Partition,
-    Table,
 )
-from nightjar.contracts.render import WAREHOUSE_TYPES
 from nightjar.settings import Conf
+from nightjar.stores.warehouse import pointer
 from nightjar.stores.warehouse.audits import (
     Audit,
     Seen,
@@ -34,8 +33,15 @@ from nightjar.stores.warehouse.audits import (
     night_audits,
     people_audits,
     run_audits,
+    stage_lists,
 )
-from nightjar.stores.warehouse.connection import Connection, Passing, Warehouse, duckdb_connection, turn
+from nightjar.stores.warehouse.connection import Connection, Passing, Warehouse, passing_by, turn
+from nightjar.stores.warehouse.pointer import Held
+from nightjar.stores.warehouse.schema import NIGHTLY
+from nightjar.stores.warehouse.workbench import Workbench, parquet, rows_of
+
+#: People whose lists are compared with those of the night before.
+_SAMPLE_PEOPLE = 20_000
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class Night:
         partition: the night's partition of `recommendations`.
         num_rows: rows that the lake says it has.
         eligible: the night's `sequences`: everybody in it gets a list.
+        inputs: each partition that the night is made from, with the hash of its rows in the lake.
         new_users: the folder where mapping rows wait for the warehouse; emptied after the commit.
         num_candidates: items that could be recommended to a person with nothing excluded; None for all items.
         marts: every day of the analysis tables; those that readers see already are left as they are.
@@ -69,9 +76,16 @@ class Night:
     eligible: Sequence[str]
     promotions: Sequence[str]
     data_quality: Sequence[str]
+    inputs: Mapping[str, str]
     new_users: Path
     num_candidates: int | None = None
     marts: Sequence[MartDay] = ()
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of the rows that readers will see, independent of their order and of files; 32 hex digits."""
+        seen = [str(self.partition.of(table)) for table in (RECOMMENDATIONS, ITEMS)]
+        return hashlib.sha256(json.dumps([(name, self.inputs[name]) for name in seen]).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
@@ -98,12 +112,8 @@ class Publication:
         return asdict(self)
 
 
-def _on(_: str) -> None:
-    """Pass every point."""
-
-
 def publish(
-    warehouse: Warehouse, night: Night, conf: Conf, *, now: Callable[[], datetime], passing: Passing = _on
+    warehouse: Warehouse, night: Night, conf: Conf, *, now: Callable[[], datetime], passing: Passing = passing_by
 ) -> Publication:
     """Show a night to readers, whole; the same rows again change nothing.
 
@@ -122,7 +132,7 @@ def publish(
     # Files that wait are listed, merged and deleted by one publisher at a time, whatever the warehouse.
     with turn(night.new_users / ".lock"):
         waiting = sorted(night.new_users.glob("*.parquet"))
-        publication = _publish(warehouse, night, conf, waiting, _Clock(now, time.monotonic()), passing)
+        publication = _publish(warehouse, night, conf, waiting, now, passing)
         passing("published")
         for file in waiting:  # only now: before the commit they were the sole copy
             file.unlink(missing_ok=True)
@@ -130,86 +140,71 @@ def publish(
 
 
 def _publish(
-    warehouse: Warehouse, night: Night, conf: Conf, waiting: Sequence[Path], clock: _Clock, passing: Passing
+    warehouse: Warehouse,
+    night: Night,
+    conf: Conf,
+    waiting: Sequence[Path],
+    now: Callable[[], datetime],
+    passing: Passing,
 ) -> Publication:
-    content = content_hash(night)
-    with warehouse.writer(night.partition.shop, passing) as db:
+    started = time.monotonic()
+    shop = night.partition.shop
+    with warehouse.writer(shop, passing) as db:
+        _stage(db.bench, night, conf)
+        passing("staged")
         new_users = _merge_people(db, night, waiting)
         _merge_ledgers(db, night)
         mart_days, of_marts = _replace_marts(db, night)
-        known = _published_already(db, night.partition, content, new_users)
+        passing("merged")
+        known = _published_already(db, night, new_users)
         if known is not None:
             return replace(known, mart_days=mart_days, audits=of_marts)
-        _stage_night(db, night, conf)
-        passing("staged")
         seen = of_marts | _audit(db, night, conf)
         passing("audited")
-        publication = replace(_replace(db, night, content, seen, new_users, clock), mart_days=mart_days)
-        _forget_old_nights(db, night.partition, conf.publish.keep_nights)
+        _load(db, night)
+        passing("loaded")
+        publication = _publication(db.bench, seen, new_users, mart_days)
+        before = pointer.shown(db, shop)
+        _record(db, night, publication, before, pointer.next_instant(db, shop, now()), started)
+        _forget_old_nights(db, night.partition, conf.publish.keep_nights, before)
         passing("replaced")
     return publication
 
 
-def content_hash(night: Night) -> str:
-    """Hash of the rows that readers will see, independent of their order and of files; 32 hex digits.
-
-    The sum of each row's 128-bit MD5 in two halves: adding forgets the order and keeps repeats.
-    """
-    digest = hashlib.sha256()
-    with duckdb_connection() as lake:
-        for table, files in ((RECOMMENDATIONS, night.recommendations), (ITEMS, night.items)):
-            row = "to_json(struct_pack(" + ", ".join(f"{name} := {name}" for name in table.names) + "))"
-            sums = lake.execute(
-                f"SELECT count(*), sum(md5_number_lower(h)), sum(md5_number_upper(h))"
-                f" FROM (SELECT CAST({row} AS VARCHAR) AS h FROM ({_rows(table, files)}))",
-                {"files": list(files)} if files else None,
-            ).fetchone()
-            digest.update(f"{table.name} {sums}\n".encode())
-    return digest.hexdigest()[:32]
+def _stage(bench: Workbench, night: Night, conf: Conf) -> None:
+    """Views of the night's files; nothing is read yet."""
+    bench.view("stage_recommendations", rows_of(RECOMMENDATIONS, night.recommendations))
+    # At most the history's distinct items are withheld from a person; exactly how many, score knows.
+    excluded = "0" if conf.score.exclude == "none" else "len(list_distinct(item_ids))"
+    eligible = "SELECT CAST(NULL AS VARCHAR) AS user_id, CAST(NULL AS BIGINT) AS num_excluded WHERE false"
+    if night.eligible:
+        eligible = f"SELECT user_id, CAST({excluded} AS BIGINT) AS num_excluded FROM {parquet(night.eligible)}"
+    bench.view("stage_eligible", eligible)
 
 
-@dataclass(frozen=True)
-class _Clock:
-    now: Callable[[], datetime]
-    started: float
-
-    def published_at(self, latest: datetime | None) -> datetime:
-        """UTC without a zone, as the column wants it; a clock that steps back does not reorder the log."""
-        now = self.now().astimezone(UTC).replace(tzinfo=None)
-        return now if latest is None else max(now, latest + timedelta(microseconds=1))
-
-    def seconds(self) -> float:
-        return round(time.monotonic() - self.started, 3)
-
-
-def _rows(table: Table, files: Sequence[str], *, prefix: str = "") -> str:
-    """DuckDB SQL of a contract's columns in its types; no row where there is no file."""
-    types = WAREHOUSE_TYPES["duckdb"]
-    if not files:
-        nothing = ", ".join(f"CAST(NULL AS {types[c.type]}) AS {c.name}" for c in table.columns)
-        return f"SELECT {prefix}{nothing} WHERE false"
-    columns = ", ".join(f"CAST({c.name} AS {types[c.type]}) AS {c.name}" for c in table.columns)
-    return f"SELECT {prefix}{columns} FROM read_parquet($files, hive_partitioning = false)"
+def _shop_column(night: Night) -> str:
+    return f"'{night.partition.shop}' AS shop, "  # a shop's name is letters, digits and _
 
 
 def _merge_people(db: Connection, night: Night, waiting: Sequence[Path]) -> int:
-    """Add mapping rows that `users` lacks; returns how many. A pseudonym keeps the id it has."""
-    files = [str(file) for file in waiting]
-    db.stage("stage_users", f"SELECT DISTINCT * FROM ({_rows(USERS, files)})", files)
-    absent = """
-        FROM stage_users s LEFT JOIN users u ON u.shop = s.shop AND u.pseudonym = s.pseudonym
-        WHERE u.pseudonym IS NULL AND s.shop = $1"""
-    shop = night.partition.shop
-    ((new_users,),) = db.query(f"SELECT count(DISTINCT s.pseudonym) {absent}", shop)
+    """Have the shop's mapping as `people`, and add to it what it lacks; returns how many. A pseudonym keeps its id."""
+    bench, shop = db.bench, night.partition.shop
+    db.fetch("known_people", "SELECT pseudonym, shop_id FROM users WHERE shop = $1", shop)
+    bench.table("stage_users", f"SELECT DISTINCT * FROM ({rows_of(USERS, [str(file) for file in waiting])})")
+    _require(bench, night.partition, people_audits(shop))
+    bench.table(
+        "stage_new_users",
+        "SELECT shop, pseudonym, min(shop_id) AS shop_id, min(id_kind) AS id_kind FROM stage_users s"
+        " WHERE NOT EXISTS (SELECT 1 FROM known_people p WHERE p.pseudonym = s.pseudonym) GROUP BY shop, pseudonym",
+    )
+    new_users = bench.number("SELECT count(*) FROM stage_new_users")
     if new_users:
         db.changed = True
-        db.execute(
-            "INSERT INTO users (shop, pseudonym, shop_id, id_kind)"
-            f" SELECT s.shop, s.pseudonym, min(s.shop_id), min(s.id_kind) {absent} GROUP BY s.shop, s.pseudonym",
-            shop,
-        )
-    _require(db, night.partition, people_audits(shop))
-    return int(new_users)
+        db.append("users", "SELECT * FROM stage_new_users")
+    # In one piece: DuckDB 2.0.0 loses rows that are inserted into a table whose CREATE … AS, in the same
+    # transaction, found none.
+    bench.table("people", "FROM known_people UNION ALL SELECT pseudonym, shop_id FROM stage_new_users")
+    return new_users
 
 
 def _merge_ledgers(db: Connection, night: Night) -> None:
@@ -220,7 +215,7 @@ def _merge_ledgers(db: Connection, night: Night) -> None:
         (DATA_QUALITY, ("dt", *DATA_QUALITY.key), night.data_quality),
     ):
         staged = f"stage_{table.name}"
-        db.stage(staged, _rows(table, files), files)
+        db.stage(staged, rows_of(table, files))
         same = " AND ".join(f"t.{name} = s.{name}" for name in key)
         absent = f"FROM {staged} s WHERE NOT EXISTS (SELECT 1 FROM {table.name} t WHERE {same})"
         if db.query(f"SELECT count(*) {absent}") != [(0,)]:
@@ -245,9 +240,9 @@ def _replace_marts(db: Connection, night: Night) -> tuple[int, dict[str, Seen]]:
     for table in MARTS:
         days = [mart for mart in changed if mart.partition.table == table.name]
         files = [file for mart in days for file in mart.files]
-        db.stage(f"stage_{table.name}", _rows(table, files, prefix=f"'{shop}' AS shop, "), files)
+        db.bench.view(f"stage_{table.name}", rows_of(table, files, prefix=_shop_column(night)))
         audits += mart_audits(table, {mart.partition.day: mart.num_rows for mart in days})
-    seen = _require(db, night.partition, audits)
+    seen = _require(db.bench, night.partition, audits)
     db.changed = True
     for mart in changed:
         day = (shop, mart.partition.day)
@@ -263,125 +258,108 @@ def _replace_marts(db: Connection, night: Night) -> tuple[int, dict[str, Seen]]:
             mart.num_rows,
         )
     for table in MARTS:
-        names = ", ".join(("shop", *table.names))
         order = ", ".join(("dt", *table.order))
-        db.execute(f"INSERT INTO {table.name} ({names}) SELECT {names} FROM stage_{table.name} ORDER BY {order}")
+        db.append(table.name, f"SELECT * FROM stage_{table.name} ORDER BY {order}")
     return len(changed), seen
 
 
-def _published_already(db: Connection, partition: Partition, content: str, new_users: int) -> Publication | None:
-    """The night's latest publication, if it holds these rows."""
+def _published_already(db: Connection, night: Night, new_users: int) -> Publication | None:
+    """The night's latest publication, if it holds these rows and they are still there."""
     rows = db.query(
-        "SELECT content_hash, publish_id, num_rows, num_users, fallback_share FROM publish_log"
-        " WHERE shop = $1 AND dt = $2 ORDER BY published_at DESC, publish_id DESC LIMIT 1",
-        partition.shop,
-        partition.day,
+        "SELECT l.content_hash, l.publish_id, l.num_rows, l.num_users, l.fallback_share FROM published_nights n"
+        " JOIN publish_log l ON l.publish_id = n.publish_id WHERE n.shop = $1 AND n.dt = $2",
+        night.partition.shop,
+        night.partition.day,
     )
-    if not rows or rows[0][0] != content or not _is_kept(db, partition):
+    if not rows or rows[0][0] != night.content_hash:
         return None
     _, publish_id, num_rows, num_users, fallback_share = rows[0]
     return Publication(False, publish_id, num_rows, num_users, fallback_share, new_users)
 
 
-def _is_kept(db: Connection, partition: Partition) -> bool:
-    """Whether the night's rows are still there: the log remembers nights that retention dropped."""
-    (found,) = db.query(
-        "SELECT count(*) FROM (SELECT 1 FROM recommendations WHERE shop = $1 AND dt = $2 LIMIT 1) t",
-        partition.shop,
-        partition.day,
-    )
-    return bool(found[0])
-
-
-def _stage_night(db: Connection, night: Night, conf: Conf) -> None:
-    db.stage("stage_recommendations", _rows(RECOMMENDATIONS, night.recommendations), night.recommendations)
-    shop = f"'{night.partition.shop}' AS shop, "  # a Partition's names are letters, digits and _
-    db.stage("stage_items", _rows(ITEMS, night.items, prefix=shop), night.items)
-    # At most the history's distinct items are withheld from a person; exactly how many, score knows.
-    excluded = "0" if conf.score.exclude == "none" else "len(list_distinct(item_ids))"
-    db.stage("stage_eligible", _eligible(excluded, night.eligible), night.eligible)
-
-
-def _eligible(excluded: str, files: Sequence[str]) -> str:
-    if not files:
-        return "SELECT CAST(NULL AS VARCHAR) AS user_id, CAST(NULL AS BIGINT) AS num_excluded WHERE false"
-    columns = f"user_id, CAST({excluded} AS BIGINT) AS num_excluded"
-    return f"SELECT {columns} FROM read_parquet($files, hive_partitioning = false)"
-
-
 def _audit(db: Connection, night: Night, conf: Conf) -> dict[str, Seen]:
-    ((num_items,),) = db.query("SELECT count(*) FROM stage_items")
-    num_candidates = num_items if night.num_candidates is None else night.num_candidates
-    ((num_scored,),) = db.query("SELECT count(*) FROM stage_recommendations WHERE strategy = 'model'")
+    bench = db.bench
+    bench.table("stage_items", rows_of(ITEMS, night.items, prefix=_shop_column(night)))
+    stage_lists(bench, night.partition)
+    _stage_yesterday(db, night.partition)
+    num_items = bench.number("SELECT count(*) FROM stage_items")
     audits = night_audits(
-        night.partition,
         conf.gate,
         num_rows=night.num_rows,
         k=conf.score.k,
-        num_candidates=num_candidates,
-        has_champion=num_scored > 0,
+        num_candidates=num_items if night.num_candidates is None else night.num_candidates,
+        has_champion=bench.number("SELECT count(*) FROM stage_recommendations WHERE strategy = 'model'") > 0,
     )
-    return _require(db, night.partition, audits)
+    return _require(bench, night.partition, audits)
 
 
-def _require(db: Connection, partition: Partition, audits: Sequence[Audit]) -> dict[str, Seen]:
-    seen, failed = run_audits(db, audits)
+def _stage_yesterday(db: Connection, partition: Partition) -> None:
+    """The lists that a sample of tonight's people had the night before; the same people for the same night."""
+    db.bench.table(
+        "stage_sample",
+        "SELECT p.pseudonym, p.shop_id AS user_id FROM (SELECT DISTINCT user_id FROM stage_lists) l"
+        f" JOIN people p ON p.pseudonym = l.user_id ORDER BY md5(p.shop_id), p.pseudonym LIMIT {_SAMPLE_PEOPLE}",
+    )
+    db.stage("sampled_people", "SELECT DISTINCT user_id FROM stage_sample")
+    db.fetch(
+        "stage_before",
+        "SELECT r.surface, r.user_id, r.item_id FROM recommendations r"
+        " JOIN sampled_people s ON s.user_id = r.user_id WHERE r.shop = $1 AND r.dt = $2",
+        partition.shop,
+        partition.day - timedelta(days=1),
+    )
+
+
+def _require(bench: Workbench, partition: Partition, audits: Sequence[Audit]) -> dict[str, Seen]:
+    seen, failed = run_audits(bench, audits)
     if failed:
-        raise GateFailed(
-            str(partition), failed, f"look at {partition} in the lake, mend its cause and run the night again"
-        )
+        _stop(partition, failed)
     return seen
 
 
-def _replace(
-    db: Connection, night: Night, content: str, seen: dict[str, Seen], new_users: int, clock: _Clock
-) -> Publication:
-    """Swap the night's rows, write the log, move the pointer; all of it inside the open transaction."""
+def _stop(partition: Partition, failed: list[str]) -> NoReturn:
+    raise GateFailed(str(partition), failed, f"look at {partition} in the lake, mend its cause and run the night again")
+
+
+def _load(db: Connection, night: Night) -> None:
+    """Swap the night's rows; user_id becomes the shop's own id here."""
     shop, day = night.partition.shop, night.partition.day
     db.changed = True
-    for table in ("recommendations", "items"):
-        db.execute(f"DELETE FROM {table} WHERE shop = $1 AND dt = $2", shop, day)
-    _insert_recommendations(db, shop, f"{shop}|{day.isoformat()}|")
-    names = ", ".join(("shop", *ITEMS.names))
-    db.execute(f"INSERT INTO items ({names}) SELECT {names} FROM stage_items ORDER BY item_id")
-    num_rows, num_users = _totals(db)
-    share = seen["fallback_share"] or 0.0
-    publication = Publication(True, uuid.uuid4().hex, num_rows, num_users, share, new_users, audits=seen)
-    _log(db, night, content, publication, clock)
-    _move_pointer(db, night.partition, publication.publish_id)
-    return publication
-
-
-def _insert_recommendations(db: Connection, shop: str, key_prefix: str) -> None:
-    """Stored by person, so that one person's rows lie together; user_id becomes the shop's own id here."""
     columns = {name: f"r.{name}" for name in RECOMMENDATIONS.names}
-    columns["user_id"] = "u.shop_id"
-    columns["row_key"] = "CAST($2 AS VARCHAR) || r.surface || '|' || u.shop_id || '|' || CAST(r.rank AS VARCHAR)"
-    db.execute(
-        f"INSERT INTO recommendations ({', '.join(columns)}) SELECT {', '.join(columns.values())}"
-        " FROM stage_recommendations r JOIN users u ON u.shop = $1 AND u.pseudonym = r.user_id"
-        " ORDER BY u.shop_id, r.surface, r.rank",
-        shop,
-        key_prefix,
+    columns["user_id"] = "p.shop_id"
+    columns["row_key"] = (
+        f"'{shop}|{day.isoformat()}|' || r.surface || '|' || p.shop_id || '|' || CAST(r.rank AS VARCHAR)"
     )
+    selected = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
+    rows = f"SELECT {selected} FROM stage_recommendations r JOIN people p ON p.pseudonym = r.user_id"
+    held = db.replace_night("recommendations", shop, day, rows)
+    if held != night.num_rows:  # what was audited is what was loaded
+        _stop(night.partition, [f"rows_loaded: {held} rows, allowed {night.num_rows} to {night.num_rows}"])
+    db.execute("DELETE FROM items WHERE shop = $1 AND dt = $2", shop, day)
+    db.append("items", "SELECT * FROM stage_items ORDER BY item_id")
 
 
-def _totals(db: Connection) -> tuple[int, int]:
-    ((num_rows, num_users),) = db.query("SELECT count(*), count(DISTINCT user_id) FROM stage_recommendations")
-    return int(num_rows), int(num_users)
+def _publication(bench: Workbench, seen: dict[str, Seen], new_users: int, mart_days: int) -> Publication:
+    ((num_rows, num_users),) = bench.query("SELECT sum(num_rows), count(DISTINCT user_id) FROM stage_lists")
+    share = seen["fallback_share"] or 0.0
+    return Publication(True, uuid.uuid4().hex, int(num_rows), num_users, share, new_users, mart_days, seen)
 
 
-def _log(db: Connection, night: Night, content: str, publication: Publication, clock: _Clock) -> None:
-    name, version = _champion(db)
-    ((latest,),) = db.query("SELECT max(published_at) FROM publish_log WHERE shop = $1", night.partition.shop)
-    previous = db.query("SELECT publish_id FROM publish_current WHERE shop = $1", night.partition.shop)
+def _record(
+    db: Connection, night: Night, publication: Publication, before: Held | None, published_at: datetime, started: float
+) -> None:
+    """Write the log and move the pointer, beside the rows in the open transaction."""
+    name, version = _champion(db.bench)
     row: dict[str, object] = {
         "shop": night.partition.shop,
         "dt": night.partition.day,
+        "partition_name": str(night.partition),
         "publish_id": publication.publish_id,
-        "published_at": clock.published_at(latest),
+        "action": pointer.PUBLISHED,
+        "published_at": published_at,
         "run_id": night.run_id,
-        "content_hash": content,
+        "content_hash": night.content_hash,
+        "inputs": json.dumps(dict(night.inputs), sort_keys=True),
         "num_rows": publication.num_rows,
         "num_users": publication.num_users,
         "fallback_share": publication.fallback_share,
@@ -389,43 +367,32 @@ def _log(db: Connection, night: Night, content: str, publication: Publication, c
         "model_version": version,
         "audits": json.dumps(publication.audits, sort_keys=True),
         "num_bytes": sum(Path(file).stat().st_size for file in (*night.recommendations, *night.items)),
-        "seconds": clock.seconds(),
-        "previous_publish_id": previous[0][0] if previous else None,
+        "seconds": round(time.monotonic() - started, 3),
+        "previous_publish_id": before.publish_id if before else None,
+        "restored_publish_id": None,
     }
-    places = ", ".join(f"${position}" for position in range(1, len(row) + 1))
-    db.execute(f"INSERT INTO publish_log ({', '.join(row)}) VALUES ({places})", *row.values())
+    pointer.log(db, row)
+    published = Held(night.partition.day, publication.publish_id)
+    pointer.hold(db, night.partition.shop, published)
+    if before is None or before.day <= published.day:  # a past night published again must not hide a later one
+        pointer.show(db, night.partition.shop, published, published_at)
 
 
-def _champion(db: Connection) -> tuple[str, str]:
+def _champion(bench: Workbench) -> tuple[str, str]:
     """The one model that scored (an audit saw that it is one); the fallback's name where none did."""
-    rows = db.query(
-        "SELECT model_name, model_version FROM stage_recommendations"
+    ((name, version),) = bench.query(
+        "SELECT model_name, model_version FROM stage_recommendations GROUP BY strategy, model_name, model_version"
         " ORDER BY CASE WHEN strategy = 'model' THEN 0 ELSE 1 END, model_name, model_version LIMIT 1"
     )
-    return rows[0][0], rows[0][1]
+    return name, version
 
 
-def _move_pointer(db: Connection, partition: Partition, publish_id: str) -> None:
-    """Forward only: a past night that is published again must not hide a later one."""
-    db.execute(
-        "INSERT INTO publish_current (shop, dt, publish_id) VALUES ($1, $2, $3)"
-        " ON CONFLICT (shop) DO UPDATE SET dt = excluded.dt, publish_id = excluded.publish_id"
-        " WHERE publish_current.dt <= excluded.dt",
-        partition.shop,
-        partition.day,
-        publish_id,
-    )
-
-
-def _forget_old_nights(db: Connection, partition: Partition, keep_nights: int) -> None:
-    """Keep the latest nights, this one, and the one readers see; ledgers and users keep everything."""
-    nights = db.query(
-        "SELECT DISTINCT l.dt FROM publish_log l WHERE l.shop = $1"
-        " AND EXISTS (SELECT 1 FROM recommendations r WHERE r.shop = l.shop AND r.dt = l.dt) ORDER BY l.dt DESC",
-        partition.shop,
-    )
-    seen = db.query("SELECT dt FROM publish_current WHERE shop = $1", partition.shop)
-    for (night,) in nights[keep_nights:]:
-        if night != partition.day and (night,) not in seen:
-            for table in ("recommendations", "items"):
-                db.execute(f"DELETE FROM {table} WHERE shop = $1 AND dt = $2", partition.shop, night)
+def _forget_old_nights(db: Connection, partition: Partition, keep_nights: int, before: Held | None) -> None:
+    """Keep the latest nights, this one, what readers see and what they saw; ledgers and users keep everything."""
+    wanted = [pointer.shown(db, partition.shop), before]
+    for night in pointer.held_nights(db, partition.shop)[keep_nights:]:
+        if night.day != partition.day and night not in wanted:
+            pointer.forget(db, partition.shop, night.day)
+            for table in NIGHTLY:
+                db.drop_night(table, partition.shop, night.day)
+            db.execute("DELETE FROM items WHERE shop = $1 AND dt = $2", partition.shop, night.day)
