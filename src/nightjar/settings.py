@@ -195,7 +195,10 @@ class Marts(Section):
 
 
 class Derivable(Section):
-    """A section in which some keys may say "auto": they follow from the size of the data (`learn/recipe.py`)."""
+    """A section in which some keys may say "auto": they follow from the data's size, or from the processor.
+
+    The rules are those of `learn/recipe.py`.
+    """
 
     #: Key -> what it holds until the data has been counted.
     provisional: ClassVar[dict[str, Any]]
@@ -225,12 +228,12 @@ class Model(Derivable):
     inputs: Annotated[tuple[Literal["kind", "gap", "platform", "price"], ...], Field(strict=False)] = ()
     cosine_scale: Annotated[float, Field(ge=0)] = 0.0  # scores are cosines times this; 0: dot products
     time_bias: bool = False  # `hstu` weighs entries also by how long they are ago
-    #: keys whose value follows from the data's size; "auto" as their value says the same
+    #: keys that are derived by rules; "auto" as their value says the same
     derived: Annotated[tuple[Literal["max_length", "dropout"], ...], Field(strict=False)] = ()
 
 
 class Train(Derivable):
-    provisional = {"batch_users": 128, "loss": "softmax"}
+    provisional = {"batch_users": 128, "loss": "softmax", "precision": "float32"}
 
     seed: int
     epochs: Count
@@ -255,8 +258,8 @@ class Train(Derivable):
     max_age_days: Annotated[int, Field(ge=0)]  # an older champion is due for training
     checkpoint_every_steps: Count
     force: bool
-    #: keys whose value follows from the data's size; "auto" as their value says the same
-    derived: Annotated[tuple[Literal["batch_users", "loss"], ...], Field(strict=False)] = ()
+    #: keys that are derived by rules; "auto" as their value says the same
+    derived: Annotated[tuple[Literal["batch_users", "loss", "precision"], ...], Field(strict=False)] = ()
 
 
 class Promotion(Section):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from tests.learn.sequence_files import write_sequences
 
 from nightjar import settings
@@ -60,6 +61,15 @@ def test_only_what_says_auto_is_derived(tmp_path: Path) -> None:
 def test_a_recipe_without_auto_reads_nothing() -> None:
     conf = settings.load_conf()
     assert settled(conf.model, conf.train, ["no such file"], Vocabulary(())) == (conf.model, conf.train)
+
+
+def test_precision_follows_from_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    conf = settings.load_conf(sets=["train.precision=auto"])
+    for able, precision in (({"avx512_bf16": True}, "bfloat16"), ({"bf16": True}, "bfloat16"), ({}, "float32")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        _, train = resolved(conf.model, conf.train, DataSize(1000, 100, 4000, 30))
+        assert train.precision == precision
 
 
 def test_auto_is_no_value_of_other_keys() -> None:

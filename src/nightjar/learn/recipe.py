@@ -1,4 +1,4 @@
-"""Settings that follow from the size of the data, where a recipe says "auto".
+"""Settings that follow from the size of the data and from the processor, where a recipe says "auto".
 
 A shop has its own data: a recipe that is good on one size only would have to be tuned by everybody. Each
 rule below is a function of counts, monotone and without a data set's name; docs/experiments.md has the measurements.
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from nightjar import settings
 from nightjar.learn.histories import read_histories
@@ -69,12 +70,14 @@ def resolved(model: settings.Model, train: settings.Train, size: DataSize) -> tu
     | `dropout` | 0.5 up to 10 targets per item, then 0.1 less for each tenfold, at least 0.1 |
     | `batch_users` | as many as have 2 sqrt(targets) targets between them, at least 256, at most 8,192 |
     | `loss` | softmax over all items up to 60,000 of them, above it `sampled_softmax` |
+    | `precision` | bfloat16 where the processor or a GPU multiplies in it, elsewhere it would be slower than float32 |
     """
     rules = {
         "max_length": next((length for length in _LENGTHS if length >= size.long_history), _LENGTHS[-1]),
         "dropout": round(dropout_for(size), 2),
         "batch_users": batch_users_for(size),
         "loss": "softmax" if size.num_items <= _MAX_SOFTMAX_ITEMS else "sampled_softmax",
+        "precision": "bfloat16" if has_bfloat16() else "float32",
     }
     return (
         model.model_copy(update={"derived": (), **{name: rules[name] for name in model.derived}}),
@@ -91,3 +94,9 @@ def dropout_for(size: DataSize) -> float:
 def batch_users_for(size: DataSize) -> int:
     targets_per_step = min(8192.0, max(256.0, 2 * math.sqrt(size.num_targets)))
     return max(1, round(targets_per_step * size.num_people / max(1, size.num_targets)))
+
+
+def has_bfloat16() -> bool:
+    """Whether products in bfloat16 are made by hardware here, and not out of float32 ones."""
+    able = torch.cpu.get_capabilities()
+    return torch.cuda.is_available() or any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
