@@ -38,6 +38,7 @@ from nightjar.learn.dataset import Census, TrainingSet
 from nightjar.learn.loop import train
 from nightjar.learn.models import build
 from nightjar.learn.parallel import Group, process_group
+from nightjar.learn.recipe import settled
 from nightjar.learn.vocabulary import Vocabulary
 from nightjar.stores.environment import describe
 from nightjar.stores.files import write_json
@@ -67,7 +68,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     if reason is None:
         return not_trained(f"the champion is at most {job.conf.train.max_age_days} days old")
     plan = planned(job, entries, folder, fingerprint)
-    census = training_set(plan, job.conf.train, job.conf.model).census()
+    census = training_set(plan, *plan_settings(plan)).census()
     if not census.num_targets:
         return not_trained("nobody has two known items in the training window")
     job.log.info("training, because %s: %s", reason, asdict(census))
@@ -116,13 +117,17 @@ def planned(job: Job, entries: dict[str, Entry], folder: Path, fingerprint: str)
     if path.exists() and json.loads(path.read_text(encoding="utf-8"))["fingerprint"] != fingerprint:
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    Vocabulary.from_files(entries[VOCABULARY.name].files).save(folder / "vocabulary.json")
+    vocabulary, files = Vocabulary.from_files(entries[VOCABULARY.name].files), list(entries[SEQUENCES.name].files)
+    vocabulary.save(folder / "vocabulary.json")
+    model, train = settled(job.conf.model, job.conf.train, files, vocabulary)
+    for key in (*job.conf.model.derived, *job.conf.train.derived):
+        job.log.info("%s = %s, from the size of the data", key, (model.model_dump() | train.model_dump())[key])
     plan = {
         "folder": str(folder),
         "fingerprint": fingerprint,
-        "files": list(entries[SEQUENCES.name].files),
-        "model": job.conf.model.model_dump(mode="json"),
-        "train": job.conf.train.model_dump(mode="json"),
+        "files": files,
+        "model": model.model_dump(mode="json"),
+        "train": train.model_dump(mode="json"),
     }
     write_json(path, plan)
     return plan
@@ -130,6 +135,10 @@ def planned(job: Job, entries: dict[str, Entry], folder: Path, fingerprint: str)
 
 def plan_vocabulary(plan: dict[str, Any]) -> Vocabulary:
     return Vocabulary.load(Path(plan["folder"]) / "vocabulary.json")
+
+
+def plan_settings(plan: dict[str, Any]) -> tuple[settings.Train, settings.Model]:
+    return settings.Train.model_validate(plan["train"]), settings.Model.model_validate(plan["model"])
 
 
 def training_set(plan: dict[str, Any], conf: settings.Train, model: settings.Model) -> TrainingSet:
@@ -262,8 +271,7 @@ def work(plan_file: Path) -> None:
 
 
 def train_as(group: Group, plan: dict[str, Any], folder: Path) -> None:
-    model_conf = settings.Model.model_validate(plan["model"])
-    conf = settings.Train.model_validate(plan["train"])
+    conf, model_conf = plan_settings(plan)
     vocabulary, path = plan_vocabulary(plan), folder / "checkpoint.safetensors"
     torch.manual_seed(conf.seed)
     model = build(model_conf, vocabulary.size)

@@ -20,12 +20,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import torch
 from jobs.bench.prep import Line, bench_folder, emptied, environment
 from jobs.bench.watch import watched
 from jobs.ops import setup
 
 from nightjar.contracts import BadInput
+from nightjar.learn.recipe import has_bfloat16
 from nightjar.settings import repository
 from nightjar.stores.files import write_json
 
@@ -159,8 +159,7 @@ def best_ndcg(lines: list[Line], step: str) -> float | None:
 
 def fast_precision() -> str:
     """bfloat16 where the processor multiplies in it; anywhere else it would be slower than float32."""
-    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split() if Path("/proc/cpuinfo").exists() else []
-    return "bfloat16" if {"avx512_bf16", "amx_bf16"} & set(flags) or torch.cuda.is_available() else "float32"
+    return "bfloat16" if has_bfloat16() else "float32"
 
 
 def default_data() -> Path:

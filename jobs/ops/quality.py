@@ -137,16 +137,25 @@ def one_seed(bench: Bench, conf: Conf, seed: int, group: Group) -> Result:
     )
     seconds = time.monotonic() - begun
     epochs = chosen.progress.best_epoch
-    again = train.model_copy(update={"epochs": epochs})
+    print(f"seed {seed}: {derived(conf, chosen)}", file=sys.stderr, flush=True)
     first = bench.judge_model(chosen)
+    # What was derived is settled: a night does not change its recipe for a day more.
+    model, again = chosen.loaded.conf, chosen.conf.model_copy(update={"epochs": epochs})
     refitted = fit(
-        bench.split.refitted, None, conf.model, again, folder=bench.folder, group=group, log=_epochs(seed, "refit ")
+        bench.split.refitted, None, model, again, folder=bench.folder, group=group, log=_epochs(seed, "refit ")
     )
     result = Result(first, bench.judge_model(refitted), epochs, seconds)
     one, other = result.chosen.at_cutoffs("model"), result.refitted.at_cutoffs("model")
     parts = (f"{key} {one[name]:.4f} (refitted {other[name]:.4f})" for key, name in _HEADLINE.items())
     print(f"seed {seed}: {epochs} epochs, {seconds:.0f} s, {', '.join(parts)}", flush=True)
     return result
+
+
+def derived(conf: Conf, fitted: Fitted) -> str:
+    """What "auto" became."""
+    values: dict[str, object] = {key: getattr(fitted.loaded.conf, key) for key in conf.model.derived}
+    values |= {key: getattr(fitted.conf, key) for key in conf.train.derived}
+    return ", ".join(f"{key} {value}" for key, value in values.items()) or "nothing is derived"
 
 
 def _epochs(seed: int, what: str = "") -> Log:

@@ -10,7 +10,7 @@ import re
 import tomllib
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
@@ -194,8 +194,29 @@ class Marts(Section):
     recovery_days: Count  # after the item went into the cart, for what was abandoned
 
 
-class Model(Section):
+class Derivable(Section):
+    """A section in which some keys may say "auto": they follow from the data's size, or from the processor.
+
+    The rules are those of `learn/recipe.py`.
+    """
+
+    #: Key -> what it holds until the data has been counted.
+    provisional: ClassVar[dict[str, Any]]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_auto(cls, data: Any) -> Any:
+        automatic = [key for key in cls.provisional if isinstance(data, dict) and data.get(key) == "auto"]
+        if not automatic:
+            return data
+        values = {key: cls.provisional[key] for key in automatic}
+        return {**data, **values, "derived": [*data.get("derived", ()), *automatic]}
+
+
+class Model(Derivable):
     """Architecture; `conf/models/<name>.toml` holds one complete description each."""
+
+    provisional = {"max_length": 50, "dropout": 0.2}
 
     name: Literal["sasrec", "gru", "lstm", "esasrec", "bert4rec", "hstu"]
     width: Count
@@ -207,9 +228,13 @@ class Model(Section):
     inputs: Annotated[tuple[Literal["kind", "gap", "platform", "price"], ...], Field(strict=False)] = ()
     cosine_scale: Annotated[float, Field(ge=0)] = 0.0  # scores are cosines times this; 0: dot products
     time_bias: bool = False  # `hstu` weighs entries also by how long they are ago
+    #: keys that are derived by rules; "auto" as their value says the same
+    derived: Annotated[tuple[Literal["max_length", "dropout"], ...], Field(strict=False)] = ()
 
 
-class Train(Section):
+class Train(Derivable):
+    provisional = {"batch_users": 128, "loss": "softmax", "precision": "float32"}
+
     seed: int
     epochs: Count
     pretrain_epochs: Annotated[int, Field(ge=0)]  # before the others, on the model's own tasks; only `bert4rec` has any
@@ -224,6 +249,8 @@ class Train(Section):
     precision: Literal["float32", "bfloat16"]  # of products in `softmax`; bfloat16 where the processor multiplies in it
     learning_rate: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)]
+    #: of the weights over steps; the average is judged and kept. 0: the latest weights are
+    average_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     validation_share: Share  # of users, by hash; their last item chooses the epoch
     max_validation_users: Count  # a smaller share is taken where there would be more of them
     patience_epochs: Count
@@ -231,6 +258,8 @@ class Train(Section):
     max_age_days: Annotated[int, Field(ge=0)]  # an older champion is due for training
     checkpoint_every_steps: Count
     force: bool
+    #: keys that are derived by rules; "auto" as their value says the same
+    derived: Annotated[tuple[Literal["batch_users", "loss", "precision"], ...], Field(strict=False)] = ()
 
 
 class Promotion(Section):

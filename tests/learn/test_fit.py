@@ -56,13 +56,13 @@ def test_a_fit_learns_and_says_which_epoch_stays(tmp_path: Path) -> None:
     def log(step: int, metrics: dict[str, float]) -> None:
         logged.append(metrics)
 
-    loaded, progress = fit(split.fitted, split.valid, MODEL, conf, folder=tmp_path, group=ALONE, log=log)
+    loaded, _, progress = fit(split.fitted, split.valid, MODEL, conf, folder=tmp_path, group=ALONE, log=log)
     scores = [metrics["val_ndcg@10"] for metrics in logged if "val_ndcg@10" in metrics]
     assert len(scores) == 25
     assert progress.best_epoch == scores.index(max(scores)) + 1
     assert max(scores) > 0.8
     assert loaded.vocabulary.size == 40
-    again, after = fit(split.refitted, None, MODEL, conf, folder=tmp_path, group=ALONE, log=nothing)
+    again, _, after = fit(split.refitted, None, MODEL, conf, folder=tmp_path, group=ALONE, log=nothing)
     assert after.best_ndcg is None
     assert after.epoch == 25
     assert after.num_targets > progress.num_targets

@@ -116,7 +116,10 @@ def taken_weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 #: Dense gradients and one-step optimizer; gradients of rows, negatives by name, an optimizer that skips rows.
-LOSSES = [{"loss": "softmax"}, {"loss": "sampled_softmax", "num_negatives": 8, "negatives_from": "popularity"}]
+LOSSES = [
+    {"loss": "softmax", "average_decay": 0.9},
+    {"loss": "sampled_softmax", "num_negatives": 8, "negatives_from": "popularity"},
+]
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss["loss"])

@@ -14,8 +14,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -120,18 +122,31 @@ class Checkpoint:
     """An interrupted training. Random generators are not in it: they are functions of `Progress`."""
 
     progress: Progress
-    tensors: dict[str, Tensor]  #: `model.<name>` and `optimizer.<parameter number>.<name>`
+    #: `model.<name>`, `optimizer.<parameter number>.<name>` and, where weights are averaged, `average.<name>`
+    tensors: dict[str, Tensor]
     best: dict[str, Tensor]  #: weights of the best epoch; empty before the first has ended
 
     @classmethod
     def of(
-        cls, progress: Progress, model: SequenceModel, optimizer: torch.optim.Optimizer, best: dict[str, Tensor]
+        cls,
+        progress: Progress,
+        model: SequenceModel,
+        optimizer: torch.optim.Optimizer,
+        best: dict[str, Tensor],
+        average: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> Checkpoint:
         """The live tensors, not copies: write them before the next step."""
         tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
         for number, values in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in values.items()}
+        tensors |= {f"average.{name}": tensor for name, tensor in average.items()}
         return cls(progress, tensors, best)
+
+    @property
+    def average(self) -> dict[str, Tensor]:
+        """The averaged weights; empty where none were kept."""
+        prefix = "average."
+        return {name.removeprefix(prefix): t for name, t in self.tensors.items() if name.startswith(prefix)}
 
     def restore(self, model: SequenceModel, optimizer: torch.optim.Optimizer) -> None:
         """Put weights and optimizer state back; a checkpoint without tensors changes nothing."""
@@ -143,7 +158,7 @@ class Checkpoint:
             owner, _, rest = name.partition(".")
             if owner == "model":
                 weights[rest] = tensor
-            else:
+            elif owner == "optimizer":
                 number, _, key = rest.partition(".")
                 state.setdefault(int(number), {})[key] = tensor
         model.load_state_dict(weights)

@@ -25,6 +25,7 @@ from nightjar.learn.models import build
 from nightjar.learn.parallel import Group
 from nightjar.learn.protocols import Cases
 from nightjar.learn.public_data import sequence_rows
+from nightjar.learn.recipe import settled
 from nightjar.learn.vocabulary import Vocabulary
 
 #: Rows per group of the file that is written: what a shuffle of row groups moves at once.
@@ -55,6 +56,7 @@ class AskedSet(TrainingSet):
 
 class Fitted(NamedTuple):
     loaded: LoadedModel
+    conf: settings.Train  # without "auto", as `loaded.conf` is
     progress: Progress
 
 
@@ -77,6 +79,7 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "sequences.parquet"
     pq.write_table(sequence_rows(histories), file, row_group_size=_ROWS_PER_GROUP)
+    model_conf, conf = settled(model_conf, conf, [file], vocabulary)
     data = AskedSet(
         [file], vocabulary, conf.model_copy(update={"validation_share": 0.0}), max_length=model_conf.max_length
     )
@@ -84,7 +87,7 @@ def fit(
     torch.manual_seed(conf.seed)
     model = build(model_conf, vocabulary.size)
     progress = train(model, data, conf, group=group, log=log, save=_keep_nothing)
-    return Fitted(LoadedModel(model.eval(), model_conf, vocabulary), progress)
+    return Fitted(LoadedModel(model.eval(), model_conf, vocabulary), conf, progress)
 
 
 def vocabulary_of(histories: pa.ListArray) -> Vocabulary:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nightjar import settings
 from nightjar.contracts import BadInput
+from nightjar.learn.average import Average
 from nightjar.learn.checkpoint import Checkpoint, Progress
 from nightjar.learn.dataset import Examples, TrainingSet
 from nightjar.learn.models import SequenceModel
@@ -60,6 +61,7 @@ def train(
     checkpoint = resume or Checkpoint(Progress(), {}, {})
     checkpoint.restore(model, optimizer)
     progress, best = checkpoint.progress, checkpoint.best
+    average = Average(model, conf.average_decay, checkpoint.average)
     table = item_embedding(model).weight if objective.rows_only else None
     gradients = FlatGradients(model.parameters(), group.device, by_rows=table)
     while progress.epoch < conf.pretrain_epochs + conf.epochs and progress.stale_epochs < conf.patience_epochs:
@@ -71,17 +73,19 @@ def train(
                 raise BadInput(f"the loss became {loss} at step {progress.num_steps}", "lower train.learning_rate")
             optimizer.step()
             progress = progress.after_step(loss, examples.num_targets)
+            average.update(model, progress.num_steps)
             log(progress.num_steps, {"loss": loss})
             if progress.step % conf.checkpoint_every_steps == 0:
-                save(Checkpoint.of(progress, model, optimizer, best))
-        ndcg = None
-        if progress.epoch >= conf.pretrain_epochs:
-            ndcg = validation_ndcg(model, data.validation(rank=group.rank, world=group.world), group)
-        log(progress.num_steps, progress.epoch_metrics(ndcg))
-        if ndcg is None or progress.best_ndcg is None or ndcg > progress.best_ndcg:
-            best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+                save(Checkpoint.of(progress, model, optimizer, best, average.weights))
+        with average.in_place_of_latest(model):
+            ndcg = None
+            if progress.epoch >= conf.pretrain_epochs:
+                ndcg = validation_ndcg(model, data.validation(rank=group.rank, world=group.world), group)
+            log(progress.num_steps, progress.epoch_metrics(ndcg))
+            if ndcg is None or progress.best_ndcg is None or ndcg > progress.best_ndcg:
+                best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         progress = progress.after_epoch(ndcg)
-        save(Checkpoint.of(progress, model, optimizer, best))
+        save(Checkpoint.of(progress, model, optimizer, best, average.weights))
     model.load_state_dict(best)
     return progress
 
