@@ -14,13 +14,13 @@ SEEDS ?= 3
 FOLDS ?= 3
 # Recipes read these from their environment, so that no value is ever parsed by the shell.
 export SOURCE RAW DAY MODEL SET SAMPLE AIRFLOW_PORT MLFLOW_PORT TORCH_INDEX_URL SIZE RUNS SKEW EXPLAIN DAYS EVENTS \
-	DATA PROTOCOL CONF SEEDS FOLDS EXCLUDE STEPS EPOCHS TO USERS TARGETS
+	DATA PROTOCOL CONF SEEDS FOLDS EXCLUDE STEPS EPOCHS FROM TO USERS TARGETS
 
 JOBS := .envs/jobs/bin/python
 AIRFLOW := .envs/airflow/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup nightly replay rollback source-check ui down test check format docs approve locks quality \
+.PHONY: help setup nightly replay rollback backtest source-check ui down test check format docs approve locks quality \
 	bench-prep bench-night bench-learn bench-publish bench-page
 
 help:  ## list the commands
@@ -45,6 +45,10 @@ replay: setup  ## judge a day's rejected records again, after a fix: SOURCE, DAY
 
 rollback: setup  ## show readers the night before, or TO=2001-01-15, or TO=latest: SOURCE, TO, SET
 	@$(JOBS) -m jobs.ops.rollback --source "$$SOURCE" --to "$$TO" --set "$$SET"
+
+backtest: setup  ## replay past nights and hold their lists against what people did: FROM, TO, SOURCE, RAW, MODEL, SET
+	@$(JOBS) -m jobs.ops.backtest --source "$$SOURCE" --raw "$$RAW" --from "$$FROM" --to "$$TO" --model "$$MODEL" \
+		--set "$$SET"
 
 source-check: setup  ## show what a mapping makes of a log's first records: SOURCE, RAW, SAMPLE; writes nothing
 	@$(JOBS) -m jobs.ops.source_check --source "$$SOURCE" --raw "$$RAW" --records "$$SAMPLE"
