@@ -14,13 +14,13 @@ SEEDS ?= 3
 FOLDS ?= 3
 # Recipes read these from their environment, so that no value is ever parsed by the shell.
 export SOURCE RAW DAY MODEL SET SAMPLE AIRFLOW_PORT MLFLOW_PORT TORCH_INDEX_URL SIZE RUNS SKEW EXPLAIN DAYS EVENTS \
-	DATA PROTOCOL CONF SEEDS FOLDS EXCLUDE STEPS EPOCHS TO TARGET USERS TARGETS
+	DATA PROTOCOL CONF SEEDS FOLDS EXCLUDE STEPS EPOCHS FROM TO TARGET USERS TARGETS
 
 JOBS := .envs/jobs/bin/python
 AIRFLOW := .envs/airflow/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup nightly replay rollback export source-check ui down test check format docs approve locks quality \
+.PHONY: help setup nightly replay rollback export backtest source-check ui down test check format docs approve locks quality \
 	bench-prep bench-night bench-learn bench-publish bench-page
 
 help:  ## list the commands
@@ -48,6 +48,10 @@ rollback: setup  ## show readers the night before, or TO=2001-01-15, or TO=lates
 
 export: setup  ## write what changed for a CRM tool: TARGET=braze, hubspot, sfmc or klaviyo; SOURCE, SET
 	@$(JOBS) -m jobs.ops.export --source "$$SOURCE" --target "$$TARGET" --set "$$SET"
+
+backtest: setup  ## replay past nights and hold their lists against what people did: FROM, TO, SOURCE, RAW, MODEL, SET
+	@$(JOBS) -m jobs.ops.backtest --source "$$SOURCE" --raw "$$RAW" --from "$$FROM" --to "$$TO" --model "$$MODEL" \
+		--set "$$SET"
 
 source-check: setup  ## show what a mapping makes of a log's first records: SOURCE, RAW, SAMPLE; writes nothing
 	@$(JOBS) -m jobs.ops.source_check --source "$$SOURCE" --raw "$$RAW" --records "$$SAMPLE"

@@ -125,12 +125,17 @@ with DAG(
         table="sessions",
         doc_md=doc("marts", "Build the analysis tables of every day whose sessions, persons or items changed."),
     )
+    realise = python_job(
+        "realise",
+        table="sessions",
+        doc_md=doc("realise", "Hold the lists of the night before against what people did since."),
+    )
     settled = EmptyOperator(
         task_id="settled",
         trigger_rule="all_done",
         doc_md=doc(
             "settled",
-            "From here on the night is published, whether or not features and analysis tables could be built.",
+            "From here on the night is published, whether or not features, analysis tables and the look back worked.",
         ),
     )
     champion = EmptyOperator(
@@ -156,5 +161,6 @@ with DAG(
     land >> clean >> sessionize >> identity >> sequences >> train >> evaluate >> champion
     [sequences, champion] >> score >> publish >> report
     sequences >> [features, marts]
-    [features, marts] >> settled >> publish
-    [evaluate, publish, report, features, marts] >> verdict
+    identity >> realise
+    [features, marts, realise] >> settled >> publish
+    [evaluate, publish, report, features, marts, realise] >> verdict

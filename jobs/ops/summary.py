@@ -23,6 +23,7 @@ STEPS = {
     "sequences": "sequences",
     "features": "features",
     "marts": "marts",
+    "realise": "realise",
     "train": "train",
     "evaluate": "evaluate",
     "score": "score",

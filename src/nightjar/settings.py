@@ -278,6 +278,17 @@ class Score(Section):
     available_within_days: Annotated[int, Field(ge=0)]  # items silent for longer are unavailable; 0: all are
     batch_users: Count
     popular_days: Count
+    held_out_share: Share = (
+        0.0  # of people with a list by the model: they get what is popular, to see what the model does
+    )
+    held_out_salt: str = "held out"  # another one draws other people
+
+
+class Realised(Section):
+    """How a night's lists are judged by what people did afterwards."""
+
+    window_days: Count  # after the night
+    cutoffs: Annotated[tuple[Count, ...], Field(strict=False, min_length=1)]  # lengths of the lists that count
 
 
 class Publish(Section):
@@ -309,6 +320,7 @@ class Conf(Section):
     train: Train
     promotion: Promotion
     score: Score
+    realised: Realised
     publish: Publish
     spark: Spark
 

@@ -13,7 +13,7 @@ from nightjar.contracts.marts import (
     FUNNELS,
     MARTS,
 )
-from nightjar.contracts.published import DATA_QUALITY, PROMOTIONS, PUBLISH_LOG, RECOMMENDATIONS, USERS
+from nightjar.contracts.published import DATA_QUALITY, PROMOTIONS, PUBLISH_LOG, REALISED, RECOMMENDATIONS, USERS
 from nightjar.contracts.rules import BOT_RULES, ROW_RULES
 from nightjar.contracts.sequences import HOLDOUT, ITEMS, SEQUENCES, VOCABULARY
 from nightjar.contracts.sessions import SESSION_EVENTS, SESSION_RENAMES, SESSIONS
@@ -41,6 +41,7 @@ TABLES: dict[str, Table] = {
         PUBLISH_LOG,
         PROMOTIONS,
         DATA_QUALITY,
+        REALISED,
     )
 }
 
@@ -67,6 +68,7 @@ __all__ = [
     "PROMOTIONS",
     "PUBLISH_LOG",
     "QUARANTINE",
+    "REALISED",
     "RECOMMENDATIONS",
     "ROW_RULES",
     "SEQUENCES",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nightjar.contracts.table import Column, Table
+from nightjar.contracts.table import Column, Ratio, Table
 
 _SHOP = Column("shop", "string", "Name of the shop: one warehouse serves several.", nullable=False)
 _DT = Column("dt", "date", "The night's day.", nullable=False)
@@ -24,7 +24,13 @@ RECOMMENDATIONS = Table(
         Column("rank", "int", "1 is best.", nullable=False),
         Column("item_id", "string", "The shop's item id.", nullable=False),
         Column("score", "double", "Model score; falls with rank, comparable within one person only.", nullable=False),
-        Column("strategy", "string", "model, or popular for people without usable history.", nullable=False),
+        Column(
+            "strategy",
+            "string",
+            "model, popular for people without usable history, or held_out: popular, by the draw of "
+            "`score.held_out_share`.",
+            nullable=False,
+        ),
         Column(
             "reason_code", "string", "because_viewed, because_carted, because_bought or popular_now.", nullable=False
         ),
@@ -123,4 +129,104 @@ DATA_QUALITY = Table(
     ),
     key=("shop", "table_name", "expectation"),
     order=("shop", "table_name", "expectation"),
+)
+
+#: Values of `realised` that stand beside those of a dimension.
+ALL_PEOPLE = "(all)"
+
+REALISED = Table(
+    "realised",
+    "What people did after a night's lists could be seen, counted per group of people.",
+    (
+        Column("dt", "date", "The night whose lists are judged.", nullable=False),
+        Column(
+            "origin",
+            "string",
+            "published: readers could see the lists; replayed: `make backtest` made them afterwards from what was "
+            "known then.",
+            nullable=False,
+        ),
+        Column("surface", "string", "Where the lists were to be shown.", nullable=False),
+        Column(
+            "strategy", "string", "Strategy of the list's first item; held_out: drawn to see no model.", nullable=False
+        ),
+        Column("model_name", "string", "Registered model, or popularity.", nullable=False),
+        Column("model_version", "string", "Version of it.", nullable=False),
+        Column(
+            "segment",
+            "string",
+            "(all), or people by the length of their history or by the platform of their latest entry; platforms add "
+            "up to (all), and so do lengths.",
+            nullable=False,
+        ),
+        Column(
+            "list",
+            "string",
+            "shown: the night's list; popular: the control, what was popular then, ranked for the same people under "
+            "the same exclusions.",
+            nullable=False,
+        ),
+        Column("k", "int", "How much of each list counts.", "places", nullable=False),
+        Column("window_days", "int", "How long people were watched.", "days", nullable=False),
+        Column("num_lists", "long", "Lists of the group.", "lists", nullable=False),
+        Column(
+            "num_active", "long", "Of them, those whose person touched an item in the window.", "lists", nullable=False
+        ),
+        Column("num_hits", "long", "Active lists with a touched item among the first k.", "lists", nullable=False),
+        Column(
+            "ndcg_sum", "double", "Sum over active lists of NDCG at k; a touched item is relevant.", "", nullable=False
+        ),
+        Column("ndcg_squares", "double", "Sum of its squares, for intervals.", "", nullable=False),
+        Column(
+            "ndcg_gain_squares", "double", "Sum of the squares of NDCG less the control's, for intervals.", "", False
+        ),
+        Column("num_buyers", "long", "Lists whose person bought anything.", "lists", nullable=False),
+        Column("num_purchases", "long", "Purchase rows of these people, of whatever item.", "events", nullable=False),
+        Column("purchases_squares", "double", "Sum over lists of its squares, for intervals.", "", nullable=False),
+        Column(
+            "num_listed_purchases", "long", "Of them, those of an item among the first k.", "events", nullable=False
+        ),
+        Column(
+            "revenue",
+            "double",
+            "Sum of price x quantity over purchases, before returns.",
+            "shop's currency",
+            nullable=False,
+        ),
+        Column("revenue_squares", "double", "Sum over lists of its squares, for intervals.", "", nullable=False),
+        Column(
+            "listed_revenue", "double", "Of it, that of items among the first k.", "shop's currency", nullable=False
+        ),
+        Column(
+            "num_unpriced",
+            "long",
+            "Purchase rows without a price: no revenue is counted for them.",
+            "events",
+            nullable=False,
+        ),
+    ),
+    key=("origin", "surface", "strategy", "model_name", "model_version", "segment", "list", "k"),
+    order=("origin", "surface", "strategy", "model_name", "model_version", "segment", "list", "k"),
+    caveats=(
+        "A list that stands beside a purchase need not have caused it: only held_out beside model says what lists do.",
+        "The same people come back: intervals over several nights are too narrow.",
+        "People are called as on the night: a login that came later is a device's until then.",
+        "People who were not known on the night had no list and are in no count.",
+    ),
+    ratios=(
+        Ratio("hit_rate", "num_hits", ("num_active",), "Share of active lists that held what was touched.", "0 to 1"),
+        Ratio("ndcg", "ndcg_sum", ("num_active",), "Mean NDCG of active lists.", "0 to 1"),
+        Ratio("buyer_share", "num_buyers", ("num_lists",), "Share of lists whose person bought.", "0 to 1"),
+        Ratio(
+            "listed_purchase_share",
+            "num_listed_purchases",
+            ("num_purchases",),
+            "Share of purchases that the lists held.",
+            "0 to 1",
+        ),
+        Ratio(
+            "listed_revenue_share", "listed_revenue", ("revenue",), "Share of revenue that the lists held.", "0 to 1"
+        ),
+        Ratio("revenue_per_list", "revenue", ("num_lists",), "Revenue of a person with a list.", "shop's currency"),
+    ),
 )

@@ -11,7 +11,7 @@ from typing import Any, Literal
 #: Jobs in the order of the night. A shop with logs of its own has no `simulate`.
 JOBS = (
     *("simulate", "clean", "sessionize", "identity", "sequences", "features", "marts"),
-    *("train", "evaluate", "score", "publish"),
+    *("train", "evaluate", "score", "realise", "publish"),
 )
 
 #: Scorers in the order of the page.

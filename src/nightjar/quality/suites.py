@@ -61,7 +61,7 @@ LISTED_VALUES: dict[str, tuple[str, ...]] = {
     "last_platform": tuple(Platform),
     "id_kind": tuple(IdKind),
     "apart_rule": tuple(ApartRule),
-    "strategy": ("model", "popular"),
+    "strategy": ("model", "popular", "held_out"),
     "reason_code": ("because_viewed", "because_carted", "because_bought", "popular_now"),
     "from_kind": (START, *Kind),
     "to_kind": (*Kind, END),

@@ -25,6 +25,7 @@ from nightjar.score import fallback, rules
 from nightjar.score.catalogue import Catalogue
 from nightjar.score.explain import REASONS, explain
 from nightjar.score.fallback import Fallback
+from nightjar.score.held_out import STRATEGY, held_out
 from nightjar.score.model import CatalogueModel
 from nightjar.score.rank import NONE, top_k
 from nightjar.settings import Score
@@ -78,6 +79,7 @@ class Lists(NamedTuple):
     by_model_BK: NDArray[np.bool_]
     evidence_BK: NDArray[np.int64]  #: indices into the model's vocabulary; 0 without evidence
     reasons_BK: NDArray[np.int64]  #: indices into `REASONS`; 0 for the fallback's
+    held_out_B: NDArray[np.bool_]  #: drawn to see no model, although it knows them
 
 
 class Recommender:
@@ -126,12 +128,16 @@ class Recommender:
             np.zeros(shape, np.bool_),
             np.zeros(shape, np.int64),
             np.zeros(shape, np.int64),
+            np.zeros(num_people, np.bool_),
         )
 
     @torch.inference_mode()
     def _fill_by_model(self, lists: Lists, model: CatalogueModel, rows: pa.RecordBatch, excluded: rules.Pairs) -> None:
         histories = model.read(rows)
-        people = np.flatnonzero(histories.lengths)
+        conf = self.night.conf
+        drawn_B = held_out(rows.column("user_id"), conf.held_out_share, conf.held_out_salt)
+        lists.held_out_B[:] = drawn_B & (histories.lengths > 0)
+        people = np.flatnonzero((histories.lengths > 0) & ~drawn_B)
         if len(people) == 0 or self.catalogue.size == 0:
             return
         readable = histories.take(people)
@@ -185,7 +191,9 @@ class Recommender:
             "rank": ranks,
             "item_id": self.catalogue.vocabulary.decode(lists.items_BK[row, column] + 1),
             "score": pa.array(np.round(lists.scores_BK[row, column], DIGITS)),
-            "strategy": _choose(by_model, "model", fallback.STRATEGY),
+            "strategy": pc.if_else(
+                pa.array(by_model), "model", _choose(lists.held_out_B[row], STRATEGY, fallback.STRATEGY)
+            ),
             "reason_code": self._reasons(lists.reasons_BK[row, column]),
             "evidence_item_id": self._evidence(lists.evidence_BK[row, column]),
             "model_name": _choose(by_model, model.name, fallback.NAME),

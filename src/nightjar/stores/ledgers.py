@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nightjar.contracts import Partition, Table
 from nightjar.contracts.render import arrow_schema
 from nightjar.stores.lake import Lake
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def read_rows(lake: Lake, table: Table, partition: Partition) -> list[dict[str, Any]]:
@@ -17,6 +20,21 @@ def read_rows(lake: Lake, table: Table, partition: Partition) -> list[dict[str, 
     if not lake.has(partition):
         return []
     return [row for file in lake.files(partition) for row in pq.ParquetFile(file).read().to_pylist()]
+
+
+def replace_part(lake: Lake, partition: Partition, table: Table, rows: pa.Table, column: str, run_id: str) -> None:
+    """Replace the rows that share a value of `column` with `rows`; the night's others stay.
+
+    Args:
+        rows: in the table's schema, not empty, with one value of `column`.
+    """
+    import pyarrow as pa
+
+    values = set(rows[column].to_pylist())
+    kept = [row for row in read_rows(lake, table, partition) if row[column] not in values]
+    both = pa.concat_tables([pa.Table.from_pylist(kept, schema=rows.schema), rows])
+    ordered = both.sort_by([(name, "ascending") for name in table.order])
+    lake.commit([lake.stage_arrow(ordered, table, partition.shop, run_id, days=[partition.day])])
 
 
 def record(lake: Lake, table: Table, partition: Partition, rows: Sequence[Mapping[str, Any]], run_id: str) -> None:

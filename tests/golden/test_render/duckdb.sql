@@ -712,7 +712,7 @@ COMMENT ON COLUMN recommendations.user_id IS 'In the lake the pseudonym, in the 
 COMMENT ON COLUMN recommendations.rank IS '1 is best.';
 COMMENT ON COLUMN recommendations.item_id IS 'The shop''s item id.';
 COMMENT ON COLUMN recommendations.score IS 'Model score; falls with rank, comparable within one person only.';
-COMMENT ON COLUMN recommendations.strategy IS 'model, or popular for people without usable history.';
+COMMENT ON COLUMN recommendations.strategy IS 'model, popular for people without usable history, or held_out: popular, by the draw of `score.held_out_share`.';
 COMMENT ON COLUMN recommendations.reason_code IS 'because_viewed, because_carted, because_bought or popular_now.';
 COMMENT ON COLUMN recommendations.evidence_item_id IS 'The item of the history that speaks most for this one.';
 COMMENT ON COLUMN recommendations.model_name IS 'Registered model, or popularity.';
@@ -815,3 +815,55 @@ COMMENT ON COLUMN data_quality.expectation IS 'Name of the expectation.';
 COMMENT ON COLUMN data_quality.severity IS 'stop or warn.';
 COMMENT ON COLUMN data_quality.success IS 'Whether it held.';
 COMMENT ON COLUMN data_quality.observed IS 'What was seen; never a value of a person''s column.';
+
+CREATE TABLE IF NOT EXISTS realised (
+  dt DATE NOT NULL,
+  origin VARCHAR NOT NULL,
+  surface VARCHAR NOT NULL,
+  strategy VARCHAR NOT NULL,
+  model_name VARCHAR NOT NULL,
+  model_version VARCHAR NOT NULL,
+  segment VARCHAR NOT NULL,
+  list VARCHAR NOT NULL,
+  k INTEGER NOT NULL,
+  window_days INTEGER NOT NULL,
+  num_lists BIGINT NOT NULL,
+  num_active BIGINT NOT NULL,
+  num_hits BIGINT NOT NULL,
+  ndcg_sum DOUBLE NOT NULL,
+  ndcg_squares DOUBLE NOT NULL,
+  ndcg_gain_squares DOUBLE NOT NULL,
+  num_buyers BIGINT NOT NULL,
+  num_purchases BIGINT NOT NULL,
+  purchases_squares DOUBLE NOT NULL,
+  num_listed_purchases BIGINT NOT NULL,
+  revenue DOUBLE NOT NULL,
+  revenue_squares DOUBLE NOT NULL,
+  listed_revenue DOUBLE NOT NULL,
+  num_unpriced BIGINT NOT NULL
+);
+COMMENT ON TABLE realised IS 'What people did after a night''s lists could be seen, counted per group of people.';
+COMMENT ON COLUMN realised.dt IS 'The night whose lists are judged.';
+COMMENT ON COLUMN realised.origin IS 'published: readers could see the lists; replayed: `make backtest` made them afterwards from what was known then.';
+COMMENT ON COLUMN realised.surface IS 'Where the lists were to be shown.';
+COMMENT ON COLUMN realised.strategy IS 'Strategy of the list''s first item; held_out: drawn to see no model.';
+COMMENT ON COLUMN realised.model_name IS 'Registered model, or popularity.';
+COMMENT ON COLUMN realised.model_version IS 'Version of it.';
+COMMENT ON COLUMN realised.segment IS '(all), or people by the length of their history or by the platform of their latest entry; platforms add up to (all), and so do lengths.';
+COMMENT ON COLUMN realised.list IS 'shown: the night''s list; popular: the control, what was popular then, ranked for the same people under the same exclusions.';
+COMMENT ON COLUMN realised.k IS 'How much of each list counts. (places)';
+COMMENT ON COLUMN realised.window_days IS 'How long people were watched. (days)';
+COMMENT ON COLUMN realised.num_lists IS 'Lists of the group. (lists)';
+COMMENT ON COLUMN realised.num_active IS 'Of them, those whose person touched an item in the window. (lists)';
+COMMENT ON COLUMN realised.num_hits IS 'Active lists with a touched item among the first k. (lists)';
+COMMENT ON COLUMN realised.ndcg_sum IS 'Sum over active lists of NDCG at k; a touched item is relevant.';
+COMMENT ON COLUMN realised.ndcg_squares IS 'Sum of its squares, for intervals.';
+COMMENT ON COLUMN realised.ndcg_gain_squares IS 'Sum of the squares of NDCG less the control''s, for intervals.';
+COMMENT ON COLUMN realised.num_buyers IS 'Lists whose person bought anything. (lists)';
+COMMENT ON COLUMN realised.num_purchases IS 'Purchase rows of these people, of whatever item. (events)';
+COMMENT ON COLUMN realised.purchases_squares IS 'Sum over lists of its squares, for intervals.';
+COMMENT ON COLUMN realised.num_listed_purchases IS 'Of them, those of an item among the first k. (events)';
+COMMENT ON COLUMN realised.revenue IS 'Sum of price x quantity over purchases, before returns. (shop''s currency)';
+COMMENT ON COLUMN realised.revenue_squares IS 'Sum over lists of its squares, for intervals.';
+COMMENT ON COLUMN realised.listed_revenue IS 'Of it, that of items among the first k. (shop''s currency)';
+COMMENT ON COLUMN realised.num_unpriced IS 'Purchase rows without a price: no revenue is counted for them. (events)';
