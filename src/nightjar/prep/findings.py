@@ -232,7 +232,7 @@ def _open_quotes(sample: DataFrame, source: Source) -> int:
 def _unused(sample: DataFrame, source: Source) -> tuple[str, ...]:
     expressions = [source.explode, *source.derived.values(), *source.events.values(), *source.rejects.values()]
     named = {word.lower() for sql in expressions for word in re.findall(r"\w+", sql)}
-    ours = {"raw", "landed", "part", "_place", "_corrupt_record"}
+    ours = {"raw", "landed", "part", "_form", "_place", "_corrupt_record"}
     return tuple(
         name for name in sample.columns if name not in ours and not set(re.findall(r"\w+", name.lower())) <= named
     )
