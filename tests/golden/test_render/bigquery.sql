@@ -367,7 +367,7 @@ CREATE TABLE IF NOT EXISTS recommendations (
   rank INT64 NOT NULL OPTIONS (description = '1 is best.'),
   item_id STRING NOT NULL OPTIONS (description = 'The shop\'s item id.'),
   score FLOAT64 NOT NULL OPTIONS (description = 'Model score; falls with rank, comparable within one person only.'),
-  strategy STRING NOT NULL OPTIONS (description = 'model, or popular for people without usable history.'),
+  strategy STRING NOT NULL OPTIONS (description = 'model, popular for people without usable history, or held_out: popular, by the draw of `score.held_out_share`.'),
   reason_code STRING NOT NULL OPTIONS (description = 'because_viewed, because_carted, because_bought or popular_now.'),
   evidence_item_id STRING OPTIONS (description = 'The item of the history that speaks most for this one.'),
   model_name STRING NOT NULL OPTIONS (description = 'Registered model, or popularity.'),
@@ -426,3 +426,30 @@ CREATE TABLE IF NOT EXISTS data_quality (
   success BOOL NOT NULL OPTIONS (description = 'Whether it held.'),
   observed STRING NOT NULL OPTIONS (description = 'What was seen; never a value of a person\'s column.')
 ) OPTIONS (description = 'One expectation\'s verdict on one partition, append-only.');
+
+CREATE TABLE IF NOT EXISTS realised (
+  dt DATE NOT NULL OPTIONS (description = 'The night whose lists are judged.'),
+  origin STRING NOT NULL OPTIONS (description = 'published: readers could see the lists; replayed: `make backtest` made them afterwards from what was known then.'),
+  surface STRING NOT NULL OPTIONS (description = 'Where the lists were to be shown.'),
+  strategy STRING NOT NULL OPTIONS (description = 'Strategy of the list\'s first item; held_out: drawn to see no model.'),
+  model_name STRING NOT NULL OPTIONS (description = 'Registered model, or popularity.'),
+  model_version STRING NOT NULL OPTIONS (description = 'Version of it.'),
+  segment STRING NOT NULL OPTIONS (description = '(all), or people by the length of their history or by the platform of their latest entry; platforms add up to (all), and so do lengths.'),
+  list STRING NOT NULL OPTIONS (description = 'shown: the night\'s list; popular: the control, what was popular then, ranked for the same people under the same exclusions.'),
+  k INT64 NOT NULL OPTIONS (description = 'How much of each list counts. (places)'),
+  window_days INT64 NOT NULL OPTIONS (description = 'How long people were watched. (days)'),
+  num_lists INT64 NOT NULL OPTIONS (description = 'Lists of the group. (lists)'),
+  num_active INT64 NOT NULL OPTIONS (description = 'Of them, those whose person touched an item in the window. (lists)'),
+  num_hits INT64 NOT NULL OPTIONS (description = 'Active lists with a touched item among the first k. (lists)'),
+  ndcg_sum FLOAT64 NOT NULL OPTIONS (description = 'Sum over active lists of NDCG at k; a touched item is relevant.'),
+  ndcg_squares FLOAT64 NOT NULL OPTIONS (description = 'Sum of its squares, for intervals.'),
+  ndcg_gain_squares FLOAT64 NOT NULL OPTIONS (description = 'Sum of the squares of NDCG less the control\'s, for intervals.'),
+  num_buyers INT64 NOT NULL OPTIONS (description = 'Lists whose person bought anything. (lists)'),
+  num_purchases INT64 NOT NULL OPTIONS (description = 'Purchase rows of these people, of whatever item. (events)'),
+  purchases_squares FLOAT64 NOT NULL OPTIONS (description = 'Sum over lists of its squares, for intervals.'),
+  num_listed_purchases INT64 NOT NULL OPTIONS (description = 'Of them, those of an item among the first k. (events)'),
+  revenue FLOAT64 NOT NULL OPTIONS (description = 'Sum of price x quantity over purchases, before returns. (shop\'s currency)'),
+  revenue_squares FLOAT64 NOT NULL OPTIONS (description = 'Sum over lists of its squares, for intervals.'),
+  listed_revenue FLOAT64 NOT NULL OPTIONS (description = 'Of it, that of items among the first k. (shop\'s currency)'),
+  num_unpriced INT64 NOT NULL OPTIONS (description = 'Purchase rows without a price: no revenue is counted for them. (events)')
+) OPTIONS (description = 'What people did after a night\'s lists could be seen, counted per group of people.');
