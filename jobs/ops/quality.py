@@ -133,12 +133,21 @@ def one_seed(bench: Bench, conf: Conf, seed: int, group: Group) -> Result:
     train = conf.train.model_copy(update={"seed": seed})
     begun = time.monotonic()
     chosen = fit(
-        bench.split.fitted, bench.split.valid, conf.model, train, folder=bench.folder, group=group, log=_epochs(seed)
+        bench.split.fitted,
+        bench.split.valid,
+        conf.model,
+        train,
+        folder=bench.folder,
+        group=group,
+        log=_epochs(seed),
+        without_seen=bench.exclude == "seen",
     )
     seconds = time.monotonic() - begun
     epochs = chosen.progress.best_epoch
     print(f"seed {seed}: {derived(conf, chosen)}", file=sys.stderr, flush=True)
     first = bench.judge_model(chosen)
+    figures = (f"{key} {first.at_cutoffs('model')[name]:.4f}" for key, name in _HEADLINE.items())
+    print(f"seed {seed}: epoch {epochs} chosen, {', '.join(figures)}", file=sys.stderr, flush=True)
     # What was derived is settled: a night does not change its recipe for a day more.
     model, again = chosen.loaded.conf, chosen.conf.model_copy(update={"epochs": epochs})
     refitted = fit(

@@ -63,6 +63,9 @@ class TrainingSet:
     Of validation users the last item is kept apart for `validation`.
     """
 
+    #: whether what somebody has seen is no candidate when the epoch is chosen
+    without_seen = False
+
     def __init__(
         self,
         files: Sequence[str | Path],

@@ -69,11 +69,12 @@ def fit(
     folder: Path,
     group: Group,
     log: Log,
+    without_seen: bool = False,
 ) -> Fitted:
     """Train on every history; the epoch with the best answers to `valid` stays, without them the last one.
 
     The vocabulary is what occurs in `histories`, most frequent first. At most `conf.max_validation_users` of
-    the questions are asked after each epoch, always the same.
+    the questions are asked after each epoch, always the same; `without_seen`, of items that a person has not seen.
     """
     vocabulary = vocabulary_of(histories)
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,6 +84,7 @@ def fit(
     data = AskedSet(
         [file], vocabulary, conf.model_copy(update={"validation_share": 0.0}), max_length=model_conf.max_length
     )
+    data.without_seen = without_seen
     data.asked = valid and valid.sample(conf.max_validation_users, seed=0)
     torch.manual_seed(conf.seed)
     model = build(model_conf, vocabulary.size)

@@ -80,7 +80,8 @@ def train(
         with average.in_place_of_latest(model):
             ndcg = None
             if progress.epoch >= conf.pretrain_epochs:
-                ndcg = validation_ndcg(model, data.validation(rank=group.rank, world=group.world), group)
+                questions = data.validation(rank=group.rank, world=group.world)
+                ndcg = validation_ndcg(model, questions, group, without_seen=data.without_seen)
             log(progress.num_steps, progress.epoch_metrics(ndcg))
             if ndcg is None or progress.best_ndcg is None or ndcg > progress.best_ndcg:
                 best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}

@@ -21,15 +21,21 @@ SCORES_PER_CHUNK = 4 * 2**20
 
 
 @torch.no_grad()
-def validation_ndcg(model: SequenceModel, batches: Iterable[tuple[Batch, Tensor]], group: Group) -> float | None:
-    """Mean NDCG@10 over the validation users of all ranks; None without any. The model is left in train mode."""
+def validation_ndcg(
+    model: SequenceModel, batches: Iterable[tuple[Batch, Tensor]], group: Group, *, without_seen: bool = False
+) -> float | None:
+    """Mean NDCG@10 over the validation users of all ranks; None without any. The model is left in train mode.
+
+    `without_seen`: as `target_ranks` has it, of the entries that the model reads.
+    """
     model.eval()
     totals = torch.zeros(2, dtype=torch.float64, device=group.device)
     items_VD = model.as_scored(model.item_table())
     for batch, targets_B in batches:
         states_BLD = model.encode(batch.to(group.device))
         last_BD = states_BLD[torch.arange(len(states_BLD)), batch.lengths_B.to(group.device) - 1]
-        ranks_B = target_ranks(last_BD, items_VD, targets_B.to(group.device))
+        seen_BL = batch.items_BL.to(group.device) if without_seen else None
+        ranks_B = target_ranks(last_BD, items_VD, targets_B.to(group.device), seen_BL)
         gains_B = metrics.ndcg(ranks_B.cpu().numpy().astype(np.float64), 10)
         totals += torch.tensor([gains_B.sum(), len(gains_B)], dtype=torch.float64, device=group.device)
     group.sum_in_place(totals)
@@ -39,12 +45,18 @@ def validation_ndcg(model: SequenceModel, batches: Iterable[tuple[Batch, Tensor]
 
 
 def target_ranks(
-    states_BD: Tensor, items_VD: Tensor, targets_B: Tensor, *, scores_per_chunk: int = SCORES_PER_CHUNK
+    states_BD: Tensor,
+    items_VD: Tensor,
+    targets_B: Tensor,
+    seen_BL: Tensor | None = None,
+    *,
+    scores_per_chunk: int = SCORES_PER_CHUNK,
 ) -> Tensor:
     """Rank of each target among all items, 1 is best.
 
     Ties and scores that are no numbers count against the target: a model that says the same of
-    every item, or nonsense, must not look good.
+    every item, or nonsense, must not look good. With `seen_BL`, item indices or 0, those are no candidates
+    of their row, and a target among them comes last.
     """
     target_B1 = (states_BD * items_VD[targets_B]).sum(1, keepdim=True)
     ranks_B = torch.ones_like(targets_B)
@@ -55,5 +67,11 @@ def target_ranks(
         in_chunk_B = targets_B - first
         own = (in_chunk_B >= 0) & (in_chunk_B < len(items_CD))
         ahead_BC[own, in_chunk_B[own]] = False  # an item is not ahead of itself, rounding or not
+        if seen_BL is not None:
+            at_BL = seen_BL - first
+            rows, places = torch.nonzero((at_BL >= 0) & (at_BL < len(items_CD)), as_tuple=True)
+            ahead_BC[rows, at_BL[rows, places]] = False
         ranks_B += ahead_BC.sum(1)
+    if seen_BL is not None:
+        ranks_B[(seen_BL == targets_B[:, None]).any(1)] = len(items_VD) - 1
     return ranks_B
