@@ -93,34 +93,35 @@ def test_a_model_without_blocks_says_so(wish: dict[str, object]) -> None:
         Layout(build(conf, 40), train_once.CONF.model_copy(update=wish), ALONE, by_rows=None)
 
 
+def agree(weights: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> None:
+    assert sorted(weights) == sorted(others)
+    for name, tensor in others.items():
+        torch.testing.assert_close(weights[name], tensor, atol=1e-4, rtol=1e-3, msg=name)
+
+
+#: Shares of unequal size, some of them empty, and an uneven number of validation batches.
+UNEVEN = {"batch_users": 2, "epochs": 1, "validation_share": 0.3}
+
+
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss["loss"])
-def test_split_weights_agree_with_whole_ones_and_go_on_in_one_process(folder: Path, loss: dict[str, object]) -> None:
-    """Shares of unequal size, some of them empty; validation batches of uneven number; killed, then resumed alone."""
-    training = {"batch_users": 2, "epochs": 1, "validation_share": 0.3, **loss}
-    train_once.main(folder, **training)  # type: ignore[arg-type]
+def test_split_weights_agree_with_whole_ones(folder: Path, loss: dict[str, object]) -> None:
+    train_once.main(folder, **UNEVEN, **loss)  # type: ignore[arg-type]
     alone = taken_weights(folder)
-    split = {**training, "sharding": "full"}
-    assert start(folder, split, TORCHRUN) == 0
-    together = taken_weights(folder)
-    assert sorted(together) == sorted(alone)
-    for name, tensor in alone.items():
-        torch.testing.assert_close(together[name], tensor, atol=1e-4, rtol=1e-3, msg=name)
-    assert start(folder, {**split, "kill_at": 19}, TORCHRUN) != 0
+    assert start(folder, {**UNEVEN, **loss, "sharding": "full"}, TORCHRUN) == 0
+    agree(load_file(folder / "weights.safetensors"), alone)
+
+
+def test_a_checkpoint_of_split_weights_goes_on_split_and_whole(folder: Path) -> None:
+    """A process is killed: the others are started again and go on split; nobody is: one process goes on alone."""
+    train_once.main(folder, **UNEVEN)  # type: ignore[arg-type]
+    alone = taken_weights(folder)
+    killed = {**UNEVEN, "sharding": "full", "recompute": True, "kill_at": 19}
+    assert start(folder, {**killed, "kill_rank": 1}, [*TORCHRUN, "--max-restarts", "1"]) == 0
+    assert (folder / "killed").exists()
+    agree(taken_weights(folder), alone)
+    assert start(folder, killed, TORCHRUN) != 0
     checkpoint = Checkpoint.read(folder / "checkpoint.safetensors", "test")
     assert checkpoint is not None
     assert 0 < checkpoint.progress.step < 19
-    train_once.main(folder, **training)  # type: ignore[arg-type]
-    resumed = load_file(folder / "weights.safetensors")
-    for name, tensor in alone.items():
-        torch.testing.assert_close(resumed[name], tensor, atol=1e-4, rtol=1e-3, msg=name)
-
-
-def test_split_weights_resume_to_the_same_bits(folder: Path) -> None:
-    training = {"dropout": 0.3, "epochs": 2, "sharding": "full", "recompute": True, "validation_share": 0.3}
-    assert start(folder, training, TORCHRUN) == 0
-    undisturbed = taken_weights(folder)
-    assert start(folder, {**training, "kill_at": 15, "kill_rank": 1}, [*TORCHRUN, "--max-restarts", "1"]) == 0
-    assert (folder / "killed").exists()
-    resumed = load_file(folder / "weights.safetensors")
-    for name, tensor in undisturbed.items():
-        assert torch.equal(resumed[name], tensor), name
+    train_once.main(folder, **UNEVEN)  # type: ignore[arg-type]
+    agree(load_file(folder / "weights.safetensors"), alone)
