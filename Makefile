@@ -92,10 +92,10 @@ tune: setup  ## search settings that suit a night's people: SOURCE, DAY, CONF, T
 	@set -f; $(JOBS) jobs/tune.py --source "$$SOURCE" --sequences "$$SOURCE/sequences/dt=$$DAY" \
 		--conf "$$CONF" --trials "$$TRIALS" $$(for one in $$SET; do printf ' --set %s' "$$one"; done)
 
-bench-prep: setup  ## time clean and sessionize beside Spark's floor, DuckDB and polars: SIZE, RUNS, SKEW, EXPLAIN
+bench-prep: setup  ## time clean and sessionize beside Spark's floor, DuckDB and polars: SIZE, RUNS, SKEW, STEPS, EXPLAIN
 	@PYTHONPATH=src "$(PYTHON)" -m jobs.ops.setup --bench bench || echo "bench-prep: going on without polars" >&2
 	@$(JOBS) -m jobs.bench.prep $${SIZE:+--size "$$SIZE"} $${RUNS:+--runs "$$RUNS"} $${SKEW:+--skew "$$SKEW"} \
-		$${EXPLAIN:+--explain} --set "$$SET"
+		$${STEPS:+--steps "$$STEPS"} $${EXPLAIN:+--explain} --set "$$SET"
 
 bench-night: setup  ## time a night after long and short histories: DAYS, EVENTS, RUNS
 	@$(JOBS) -m jobs.bench.night $${DAYS:+--days "$$DAYS"} $${EVENTS:+--events "$$EVENTS"} $${RUNS:+--runs "$$RUNS"} \
