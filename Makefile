@@ -12,16 +12,17 @@ MLFLOW_PORT ?= 5000
 CONF ?= conf/models/sasrec.toml
 SEEDS ?= 3
 FOLDS ?= 3
+TRIALS ?= 20
 # Recipes read these from their environment, so that no value is ever parsed by the shell.
 export SOURCE RAW DAY MODEL SET SAMPLE AIRFLOW_PORT MLFLOW_PORT TORCH_INDEX_URL SIZE RUNS SKEW EXPLAIN DAYS EVENTS \
-	DATA PROTOCOL CONF SEEDS FOLDS EXCLUDE STEPS EPOCHS FROM TO TARGET USERS TARGETS
+	DATA PROTOCOL CONF SEEDS FOLDS EXCLUDE STEPS EPOCHS FROM TO TARGET USERS TARGETS TRIALS
 
 JOBS := .envs/jobs/bin/python
 AIRFLOW := .envs/airflow/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup nightly replay rollback export backtest source-check ui down test check format docs approve locks quality \
-	bench-prep bench-night bench-learn bench-publish bench-page
+.PHONY: help setup nightly replay rollback export backtest source-check ui down test check format docs approve locks quality tune \
+	bench-prep bench-night bench-learn bench-large bench-scaling bench-publish bench-page
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -94,6 +95,10 @@ quality: setup  ## hold a model against the literature on a public data set: DAT
 	@$(JOBS) -m jobs.ops.quality --data "$$DATA" --protocol "$$PROTOCOL" --conf "$$CONF" --seeds "$$SEEDS" \
 		--folds "$$FOLDS" --exclude "$$EXCLUDE" --set "$$SET"
 
+tune: setup  ## search settings that suit a night's people: SOURCE, DAY, CONF, TRIALS, SET; goes on where it stopped
+	@set -f; $(JOBS) jobs/tune.py --source "$$SOURCE" --sequences "$$SOURCE/sequences/dt=$$DAY" \
+		--conf "$$CONF" --trials "$$TRIALS" $$(for one in $$SET; do printf ' --set %s' "$$one"; done)
+
 bench-prep: setup  ## time clean and sessionize beside Spark's floor, DuckDB and polars: SIZE, RUNS, SKEW, STEPS, EXPLAIN
 	@PYTHONPATH=src "$(PYTHON)" -m jobs.ops.setup --bench bench || echo "bench-prep: going on without polars" >&2
 	@$(JOBS) -m jobs.bench.prep $${SIZE:+--size "$$SIZE"} $${RUNS:+--runs "$$RUNS"} $${SKEW:+--skew "$$SKEW"} \
@@ -108,6 +113,12 @@ bench-learn: setup  ## train and score beside RecTools and RecBole: DATA, RUNS, 
 		PYTHONPATH=src "$(PYTHON)" -m jobs.ops.setup --bench $$peer || echo "bench-learn: going on without $$peer" >&2; done
 	@$(JOBS) -m jobs.bench.learn $${DATA:+--data "$$DATA"} $${RUNS:+--runs "$$RUNS"} $${STEPS:+--steps "$$STEPS"} \
 		$${EPOCHS:+--epochs "$$EPOCHS"}
+
+bench-large: setup  ## what a training step of a large model costs, on a GPU or a little of it on a CPU: STEPS, SET
+	@$(JOBS) -m jobs.bench.large $${STEPS:+--steps "$$STEPS"} --set "$$SET"
+
+bench-scaling: setup  ## training in one process of one thread beside two: RUNS, STEPS
+	@$(JOBS) -m jobs.bench.scaling $${RUNS:+--runs "$$RUNS"} $${STEPS:+--steps "$$STEPS"}
 
 bench-publish: setup  ## time publishing a night beside a plain COPY of its files: USERS, RUNS, TARGETS
 	@$(JOBS) -m jobs.bench.publish $${USERS:+--users "$$USERS"} $${RUNS:+--runs "$$RUNS"} \

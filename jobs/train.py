@@ -4,9 +4,11 @@ Reads `sequences` and `vocabulary` as of `holdout_days` before the night. Writes
 version of the shop's registered model to MLflow; the alias `champion` is not touched. Due means: no
 champion, a champion older than `train.max_age_days`, or `train.force`.
 Safe to run twice: data and settings that were trained before give the version of then. Safe to kill:
-workers keep a checkpoint beside the result manifest, and the next run of the night goes on from it.
+workers keep a checkpoint beside the result manifest. If one of them dies, all are started again from it, up to
+`train.max_restarts` times; if the job dies, the next run of the night goes on from it.
 
-Started by torchrun with `--worker PLAN`, the same file is one process of the training.
+Started with `--worker PLAN` by torchrun, here, on other hosts or in tasks of a Spark cluster (`train.launcher`), the
+same file is one process of the training.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from dataclasses import asdict
 from datetime import date, timedelta
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -35,9 +37,10 @@ from nightjar import settings
 from nightjar.contracts import SEQUENCES, VOCABULARY, BadInput, Partition
 from nightjar.learn.checkpoint import Checkpoint, Progress, fingerprint_of, save_model
 from nightjar.learn.dataset import Census, TrainingSet
+from nightjar.learn.layout import gathered
 from nightjar.learn.loop import train
 from nightjar.learn.models import build
-from nightjar.learn.parallel import Group, process_group
+from nightjar.learn.parallel import TORCHRUN_ENVIRONMENT, Group, end_process, process_group
 from nightjar.learn.recipe import settled
 from nightjar.learn.vocabulary import Vocabulary
 from nightjar.stores.environment import describe
@@ -47,7 +50,17 @@ from nightjar.stores.lake import Entry, Lake
 from nightjar.stores.tracking import REQUIREMENTS, ModelVersion, Tracking
 
 #: Settings that say when, where or how safely to train; they change no weight.
-NOT_IN_FINGERPRINT = {"processes", "max_age_days", "checkpoint_every_steps", "force"}
+NOT_IN_FINGERPRINT = {
+    "processes",
+    "max_age_days",
+    "checkpoint_every_steps",
+    "launcher",
+    "max_restarts",
+    "sharding",
+    "recompute",
+    "compile",
+    "force",
+}
 
 
 def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
@@ -83,6 +96,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         "model_version": version.version,
         "val_ndcg@10": outcome["best_ndcg"],
         "epochs": outcome["epoch"],
+        "restarts": outcome["restarts"],
         "targets_per_second": outcome["targets_per_second"],
     }
 
@@ -163,7 +177,7 @@ def recorded_training(
         facts = {**describe(REQUIREMENTS), "processes": processes, "gpus": gpus, "seed": job.conf.train.seed}
         tracking.log_dict(run_id, facts, "environment.json")
         try:
-            launch(folder, processes, job.log)
+            launch(job, folder, processes)
         finally:
             tracking.log_steps(run_id, logged_steps(folder / "metrics.jsonl"))
         outcome = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
@@ -179,35 +193,75 @@ def recorded_training(
 
 
 def num_processes(job: Job) -> int:
-    """As configured, but never more than GPUs where there are any."""
+    """As configured, but on this machine never more than GPUs where there are any."""
     wanted, gpus = job.conf.train.processes, torch.cuda.device_count()
-    if gpus and wanted > gpus:
+    if gpus and wanted > gpus and job.conf.train.launcher == "torchrun":
         job.log.warning("train.processes = %d, but there are %d GPUs: one process each", wanted, gpus)
         return gpus
     return wanted
 
 
-def launch(folder: Path, processes: int, log: logging.Logger) -> None:
-    """Run the workers to their end.
+def launch(job: Job, folder: Path, processes: int) -> None:
+    """Run the workers to their end, wherever they are to run.
 
     Raises:
         BadInput: a worker says that running again would change nothing.
-        RuntimeError: the workers died; their checkpoint stays for the next run.
+        RuntimeError: the workers died too often; their checkpoint stays for the next run.
     """
-    problem = folder / "problem.json"
-    problem.unlink(missing_ok=True)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command = [*torchrun, str(Path(__file__).resolve()), "--worker", str(folder / "plan.json")]
-    threads = max(1, len(os.sched_getaffinity(0)) // processes)
-    # Loopback: workers of one machine must find each other also where its name does not resolve.
-    environment = {"OMP_NUM_THREADS": str(threads), "GLOO_SOCKET_IFNAME": "lo", **os.environ}
-    log.info("%d processes with %s threads each", processes, environment["OMP_NUM_THREADS"])
-    with children(command, environment) as process:
-        code = process.wait()
+    problem, outcome = folder / "problem.json", folder / "outcome.json"
+    for leftover in (problem, outcome):
+        leftover.unlink(missing_ok=True)
+    (launch_in_spark if job.conf.train.launcher == "spark" else launch_here)(job, folder, processes)
     if problem.exists():
         raise BadInput(**json.loads(problem.read_text(encoding="utf-8")))
+    if not outcome.exists():
+        raise RuntimeError(f"the training's processes ended without a result; their checkpoint stays in {folder}")
+
+
+def launch_here(job: Job, folder: Path, processes: int) -> None:
+    """Processes of this machine, started by torchrun; when one dies, it starts all of them again."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    torchrun += ["--max-restarts", str(job.conf.train.max_restarts)]
+    command = [*torchrun, str(Path(__file__).resolve()), "--worker", str(folder / "plan.json")]
+    threads = max(1, len(os.sched_getaffinity(0)) // processes)
+    environment = {
+        "OMP_NUM_THREADS": str(threads),
+        "GLOO_SOCKET_IFNAME": "lo",  # workers of one machine must find each other also where its name does not resolve
+        **TORCHRUN_ENVIRONMENT,
+        **os.environ,
+    }
+    job.log.info("%d processes with %s threads each", processes, environment["OMP_NUM_THREADS"])
+    with children(command, environment) as process:
+        code = process.wait()
     if code:
-        raise RuntimeError(f"the training's processes ended with code {code}; their checkpoint stays in {folder}")
+        job.log.error("torchrun ended with code %d", code)
+
+
+def launch_in_spark(job: Job, folder: Path, processes: int) -> None:
+    """A process per task of a barrier stage; all hosts must see the lake and NIGHTJAR_HOME under the same paths.
+
+    TorchDistributor ends well whatever becomes of its processes (pyspark 4.3 drops torchrun's exit code), so that
+    the result is looked for, and without one the stage is run again.
+    """
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+    from pyspark.ml.torch.distributor import TorchDistributor
+
+    spark = job.spark()
+    has_gpus = float(spark.sparkContext.getConf().get("spark.task.resource.gpu.amount", "0") or 0) > 0
+    distributor = TorchDistributor(num_processes=processes, local_mode=False, use_gpu=has_gpus)
+    command = str(Path(__file__).resolve()), "--worker", str(folder / "plan.json")
+    try:
+        for attempt in range(job.conf.train.max_restarts + 1):
+            job.log.info("%d processes on %s, attempt %d", processes, spark.sparkContext.master, attempt + 1)
+            try:
+                distributor.run(*command)
+            except (PySparkException, Py4JError) as error:
+                job.log.error("the stage failed: %s", str(error)[:500])
+            if (folder / "outcome.json").exists() or (folder / "problem.json").exists():
+                return
+    finally:
+        spark.stop()
 
 
 @contextmanager
@@ -257,17 +311,23 @@ def logged_steps(path: Path) -> Iterator[tuple[int, dict[str, float]]]:
 # -- one worker
 
 
-def work(plan_file: Path) -> None:
-    """One process of the training; the first one writes."""
+def work(plan_file: Path) -> NoReturn:
+    """One process of the training; the first one writes.
+
+    A problem that starting again cannot solve is no failure to torchrun, which would start again: it is left
+    in a file for the launcher, and whoever finds it there has nothing to do.
+    """
     plan = json.loads(plan_file.read_text(encoding="utf-8"))
     folder = Path(plan["folder"])
+    problem = folder / "problem.json"
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    try:
-        with process_group() as group:
-            train_as(group, plan, folder)
-    except BadInput as error:
-        write_json(folder / "problem.json", {"problem": error.problem, "next_command": error.next_command})
-        raise SystemExit(1) from error
+    if not problem.exists():
+        try:
+            with process_group() as group:
+                train_as(group, plan, folder)
+        except BadInput as error:
+            write_json(problem, {"problem": error.problem, "next_command": error.next_command})
+    end_process()
 
 
 def train_as(group: Group, plan: dict[str, Any], folder: Path) -> None:
@@ -276,7 +336,10 @@ def train_as(group: Group, plan: dict[str, Any], folder: Path) -> None:
     torch.manual_seed(conf.seed)
     model = build(model_conf, vocabulary.size)
     resume = Checkpoint.read(path, plan["fingerprint"])
-    report = Report(folder / "metrics.jsonl", resume.progress if resume else Progress())
+    progress = resume.progress if resume else Progress()
+    if not group.agrees_on(progress.epoch, progress.step):
+        raise BadInput(f"{folder} is not the same folder for all processes", "give all hosts one NIGHTJAR_HOME")
+    report = Report(folder / "metrics.jsonl", progress)
 
     def save(checkpoint: Checkpoint) -> None:
         if group.rank == 0:
@@ -288,9 +351,12 @@ def train_as(group: Group, plan: dict[str, Any], folder: Path) -> None:
 
     data = training_set(plan, conf, model_conf)
     progress = train(model, data, conf, group=group, log=log, save=save, resume=resume)
+    weights = gathered(model.state_dict(), group)
     if group.rank == 0:
-        save_model(folder / "model", model, model_conf, vocabulary)
-        write_json(folder / "outcome.json", {**asdict(progress), "targets_per_second": report.speed(progress)})
+        save_model(folder / "model", weights, model_conf, vocabulary)
+        restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+        facts = {"restarts": restarts, "targets_per_second": report.speed(progress)}
+        write_json(folder / "outcome.json", {**asdict(progress), **facts})
 
 
 class Report:

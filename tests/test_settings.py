@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nightjar.contracts import BadInput, Kind
-from nightjar.settings import Conf, Files, Source, load_conf, load_source, repository
+from nightjar.settings import Conf, Files, Source, load_conf, load_source, load_tune, repository
 
 CONF = repository() / "conf"
 MODELS = sorted((CONF / "models").glob("*.toml"))
@@ -77,7 +77,8 @@ def test_every_source_loads_and_resolves(path: Path) -> None:
 
 def test_the_files_under_conf_are_those_that_are_tested() -> None:
     found = {path.relative_to(CONF) for path in CONF.rglob("*.toml")}
-    assert found == {Path("base.toml"), *(path.relative_to(CONF) for path in (*MODELS, *SOURCES))}
+    assert found == {Path("base.toml"), Path("tune.toml"), *(path.relative_to(CONF) for path in (*MODELS, *SOURCES))}
+    assert "train.learning_rate" in load_tune(CONF / "tune.toml").space
 
 
 def test_later_differences_win(tmp_path: Path) -> None:

@@ -257,6 +257,12 @@ class Train(Derivable):
     processes: Count
     max_age_days: Annotated[int, Field(ge=0)]  # an older champion is due for training
     checkpoint_every_steps: Count
+    launcher: Literal["torchrun", "spark"] = "torchrun"  # processes of this machine, or one per task of a Spark cluster
+    max_restarts: Annotated[int, Field(ge=0)] = 3  # of all processes, from the last checkpoint, after one has died
+    sharding: Literal["none", "full"] = "none"  # `full` splits weights and moments over the processes (FSDP2)
+    recompute: bool = False  # what blocks compute, once more in the backward pass, instead of keeping it
+    compile: bool = False  # the blocks, by torch.compile; needs a C++ compiler
+    model_precision: Literal["float32", "bfloat16"] = "float32"  # of products inside the blocks, in training
     force: bool
     #: keys that are derived by rules; "auto" as their value says the same
     derived: Annotated[tuple[Literal["batch_users", "loss", "precision"], ...], Field(strict=False)] = ()
@@ -327,6 +333,43 @@ class Conf(Section):
     def dump(self) -> dict[str, Any]:
         """Plain values, for result manifests and trackers."""
         return self.model_dump(mode="json")
+
+
+class Knob(Section):
+    """What a search may choose for one setting: one of a list, or anything between two bounds."""
+
+    choices: Annotated[tuple[str | bool | int | float, ...], Field(strict=False)] = ()
+    low: float | None = None
+    high: float | None = None
+    log: bool = False  # factors, not differences, are spread evenly
+    whole: bool = False  # numbers only
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Knob:
+        bounded = self.low is not None and self.high is not None and self.low < self.high
+        if bool(self.choices) == bounded or (self.low is None) != (self.high is None):
+            raise ValueError("name choices, or low and a greater high")
+        if self.log and (self.low is None or self.low <= 0):
+            raise ValueError("log needs a low above 0")
+        return self
+
+
+class Tune(Section):
+    """How settings are searched; `conf/tune.toml` is complete."""
+
+    startup_trials: Count
+    warmup_epochs: Annotated[int, Field(ge=0)]
+    space: Annotated[dict[str, Knob], Field(min_length=1)]
+
+    @field_validator("space")
+    @classmethod
+    def _settings_of_a_model(cls, space: dict[str, Knob]) -> dict[str, Knob]:
+        fields = {"model": Model.model_fields, "train": Train.model_fields}
+        for name in space:
+            section, _, key = name.partition(".")
+            if key not in fields.get(section, {}):
+                raise ValueError(f"{name} is no setting of [model] or [train]")
+        return space
 
 
 class Files(Section):
@@ -519,6 +562,18 @@ def load_conf(*, files: list[Path] | None = None, source: Source | None = None, 
         raise BadInput(
             _explain(error, "settings"), "correct the key named above; conf/base.toml lists every key"
         ) from error
+
+
+def load_tune(file: Path) -> Tune:
+    """Read what a search is to choose from.
+
+    Raises:
+        BadInput: no such file, no TOML, or a knob that fits no setting.
+    """
+    try:
+        return Tune.model_validate(read_toml(file))
+    except ValidationError as error:
+        raise BadInput(_explain(error, str(file)), f"edit {file}") from error
 
 
 def load_source(name_or_path: str) -> Source:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -19,7 +20,7 @@ from nightjar.learn.checkpoint import Checkpoint
 from nightjar.learn.dataset import TrainingSet
 from nightjar.learn.loop import train
 from nightjar.learn.models import SequenceModel, build
-from nightjar.learn.parallel import Group
+from nightjar.learn.parallel import TORCHRUN_ENVIRONMENT, Group
 from nightjar.learn.validation import validation_ndcg
 
 SCRIPT = Path(train_once.__file__)
@@ -103,16 +104,43 @@ def test_a_loss_that_is_no_number_stops_with_advice(folder: Path) -> None:
 def start(folder: Path, changes: dict[str, object], launcher: list[str] | None = None) -> int:
     command = [sys.executable, *(launcher or []), str(SCRIPT), str(folder), json.dumps(changes)]
     root = SCRIPT.parents[2]
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{root}:{root / 'src'}", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=environment, timeout=300, check=False).returncode
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": f"{root}:{root / 'src'}",
+        "OMP_NUM_THREADS": "1",
+        **TORCHRUN_ENVIRONMENT,
+    }
+    return subprocess.run(command, env=environment, check=False).returncode
 
 
 def taken_weights(folder: Path) -> dict[str, torch.Tensor]:
     """What a training left; the folder is as before it."""
     weights = load_file(folder / "weights.safetensors")
     (folder / "weights.safetensors").unlink()
-    (folder / "checkpoint.safetensors").unlink()
+    for file in [folder / "checkpoint.safetensors", *folder.glob("consumed-*.jsonl"), *folder.glob("killed")]:
+        file.unlink()
     return weights
+
+
+def trained_people(folder: Path) -> dict[int, list[str]]:
+    """Epoch -> whom its steps were trained on. A step that was lost and done again counts as it was done again."""
+    people: dict[tuple[int, int, str], list[str]] = {}
+    for file in folder.glob("consumed-*.jsonl"):
+        for line in file.read_text().splitlines():
+            record = json.loads(line)
+            step = record["epoch"], record["step"], file.stem
+            assert people.setdefault(step, record["people"]) == record["people"], "another share the second time"
+            people[step] = record["people"]
+    return {
+        epoch: sorted(name for (e, *_), names in people.items() if e == epoch for name in names)
+        for epoch in {epoch for epoch, *_ in people}
+    }
+
+
+def with_targets(folder: Path) -> list[str]:
+    """Everybody with at least two items, read without the code that is tested."""
+    rows = [row for file in folder.glob("part-*.parquet") for row in pq.read_table(file).to_pylist()]
+    return sorted(row["user_id"] for row in rows if len(row["item_ids"]) >= 2)
 
 
 #: Dense gradients and one-step optimizer; gradients of rows, negatives by name, an optimizer that skips rows.
@@ -120,6 +148,9 @@ LOSSES = [
     {"loss": "softmax", "average_decay": 0.9},
     {"loss": "sampled_softmax", "num_negatives": 8, "negatives_from": "popularity"},
 ]
+
+
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss["loss"])
@@ -138,6 +169,24 @@ def test_a_killed_training_ends_with_the_same_bits_as_one_left_alone(folder: Pat
     assert sorted(resumed) == sorted(undisturbed)
     for name, tensor in undisturbed.items():
         assert torch.equal(resumed[name], tensor), name
+    everybody = with_targets(folder)
+    assert trained_people(folder) == dict.fromkeys(range(3), everybody), "somebody was left out, or came twice"
+
+
+def test_a_killed_process_is_replaced_and_the_weights_are_the_same(folder: Path) -> None:
+    """torchrun ends the other one and starts both again; they go on from the checkpoint as if nothing had happened."""
+    training = {"dropout": 0.3, "epochs": 2}
+    assert start(folder, training, TORCHRUN) == 0
+    undisturbed = taken_weights(folder)
+    disturbed = {**training, "kill_at": 19}
+    assert start(folder, disturbed, [*TORCHRUN, "--max-restarts", "1"]) == 0
+    steps = [json.loads(line) for line in (folder / "consumed-0.jsonl").read_text().splitlines()]
+    begun = min((step["epoch"], step["step"]) for step in steps if step["after_kill"])
+    assert begun > (1, 0), "it began from nothing, or the kill fell on an epoch's end"
+    resumed = load_file(folder / "weights.safetensors")
+    for name, tensor in undisturbed.items():
+        assert torch.equal(resumed[name], tensor), name
+    assert trained_people(folder) == dict.fromkeys(range(2), with_targets(folder))
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss["loss"])
@@ -149,8 +198,7 @@ def test_two_processes_agree_with_one(folder: Path, loss: dict[str, object]) -> 
     assert {0, 1} <= {len(examples.inputs.lengths_B) for examples in batches}
     train_once.main(folder, **training)  # type: ignore[arg-type]
     alone = taken_weights(folder)
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    assert start(folder, training, launcher) == 0
+    assert start(folder, training, TORCHRUN) == 0
     together = load_file(folder / "weights.safetensors")
     for name, tensor in alone.items():
         torch.testing.assert_close(together[name], tensor, atol=1e-4, rtol=1e-3, msg=name)

@@ -2,7 +2,8 @@
 
 python tests/learn/train_once.py FOLDER '{"dropout": 0.3, "kill_at": 19, "loss": "bce"}'
 
-Reads FOLDER/part-*.parquet, keeps FOLDER/checkpoint.safetensors, writes FOLDER/weights.safetensors.
+Reads FOLDER/part-*.parquet, keeps FOLDER/checkpoint.safetensors, writes FOLDER/weights.safetensors and, by each
+process, FOLDER/consumed-RANK.jsonl: which people each step was trained on.
 """
 
 from __future__ import annotations
@@ -11,17 +12,21 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 
 from nightjar import settings
 from nightjar.learn.checkpoint import Checkpoint
-from nightjar.learn.dataset import TrainingSet
+from nightjar.learn.dataset import Examples, TrainingSet
+from nightjar.learn.histories import Histories
+from nightjar.learn.layout import gathered
 from nightjar.learn.loop import train
 from nightjar.learn.models import build
-from nightjar.learn.parallel import process_group
+from nightjar.learn.parallel import end_process, process_group
 from nightjar.learn.vocabulary import Vocabulary
 
 RING = Vocabulary(tuple(f"i{number}" for number in range(40)))
@@ -30,22 +35,56 @@ CONF = settings.load_conf().train.model_copy(
 )
 
 
-def training_set(folder: Path, conf: settings.Train = CONF) -> TrainingSet:
-    return TrainingSet(sorted(folder.glob("part-*.parquet")), RING, conf, max_length=8, rows_in_memory=100)
+class Witnessed(TrainingSet):
+    """Writes down whom each step takes."""
+
+    folder: Path | None = None
+    after_kill = False
+
+    def batches(self, epoch: int, *, rank: int, world: int, start: int = 0) -> Iterator[Examples]:
+        for step, examples in enumerate(super().batches(epoch, rank=rank, world=world, start=start), start):
+            if self.folder is not None:
+                record = {"epoch": epoch, "step": step, "after_kill": self.after_kill, "people": self.taken}
+                with (self.folder / f"consumed-{rank}.jsonl").open("a") as file:
+                    file.write(json.dumps(record) + "\n")
+            yield examples
+
+    def _examples(
+        self, buffer: Histories, people: np.ndarray, rank: int, world: int, chance: np.random.Generator
+    ) -> Examples:
+        self.taken = buffer.user_ids.take(people[rank::world]).to_pylist()
+        return super()._examples(buffer, people, rank, world, chance)
 
 
-def main(folder: Path, *, dropout: float = 0.0, kill_at: int | None = None, **changes: object) -> None:
-    """`changes` are of `[train]`."""
+def training_set(folder: Path, conf: settings.Train = CONF) -> Witnessed:
+    return Witnessed(sorted(folder.glob("part-*.parquet")), RING, conf, max_length=8, rows_in_memory=100)
+
+
+def model_conf(name: str = "sasrec", *, dropout: float = 0.0) -> settings.Model:
+    conf = {"name": name, "width": 16, "num_blocks": 1, "num_heads": 2, "max_length": 8, "dropout": dropout}
+    return settings.Model.model_validate(conf)
+
+
+def main(
+    folder: Path,
+    *,
+    model: str = "sasrec",
+    dropout: float = 0.0,
+    kill_at: int | None = None,
+    kill_rank: int = 0,
+    **changes: object,
+) -> None:
+    """`changes` are of `[train]`; a kill leaves FOLDER/killed and happens once."""
     torch.set_num_threads(1)
     conf = CONF.model_copy(update=changes)
-    model = settings.Model(name="sasrec", width=16, num_blocks=1, num_heads=2, max_length=8, dropout=dropout)
     path = folder / "checkpoint.safetensors"
     with process_group() as group:
         torch.manual_seed(conf.seed + group.rank)  # ranks begin with other weights; the first one's count
-        trained = build(model, RING.size)
+        trained = build(model_conf(model, dropout=dropout), RING.size)
 
         def log(step: int, metrics: dict[str, float]) -> None:
-            if step == kill_at:
+            if (step, group.rank) == (kill_at, kill_rank) and not (folder / "killed").exists():
+                (folder / "killed").touch()
                 os.kill(os.getpid(), signal.SIGKILL)
 
         def save(checkpoint: Checkpoint) -> None:
@@ -53,10 +92,14 @@ def main(folder: Path, *, dropout: float = 0.0, kill_at: int | None = None, **ch
                 checkpoint.write(path, "test")
 
         resume = Checkpoint.read(path, "test")
-        train(trained, training_set(folder, conf), conf, group=group, log=log, save=save, resume=resume)
+        data = training_set(folder, conf)
+        data.folder, data.after_kill = folder, (folder / "killed").exists()
+        train(trained, data, conf, group=group, log=log, save=save, resume=resume)
+        weights = gathered(trained.state_dict(), group)
         if group.rank == 0:
-            save_file(trained.state_dict(), folder / "weights.safetensors")
+            save_file(weights, folder / "weights.safetensors")
 
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), **json.loads(sys.argv[2]))
+    end_process()

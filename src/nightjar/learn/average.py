@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from nightjar.learn.layout import here
+
 #: Early on the average forgets faster, as if it had begun this many steps ago: fresh weights say nothing.
 _HEAD_START_STEPS = 10
 
@@ -32,7 +34,8 @@ class Average:
         if self.decay:
             new = 1 - min(self.decay, num_steps / (num_steps + _HEAD_START_STEPS))
             latest = model.state_dict()
-            torch._foreach_lerp_(list(self.weights.values()), [latest[name] for name in self.weights], new)
+            mine = [here(tensor) for tensor in self.weights.values()]
+            torch._foreach_lerp_(mine, [here(latest[name]) for name in self.weights], new)
 
     @contextmanager
     def in_place_of_latest(self, model: nn.Module) -> Iterator[None]:

@@ -28,7 +28,9 @@ from torch import Tensor
 
 from nightjar import settings
 from nightjar.contracts import BadInput
+from nightjar.learn.layout import gathered, like
 from nightjar.learn.models import SequenceModel, build
+from nightjar.learn.parallel import Group
 from nightjar.learn.vocabulary import Vocabulary
 
 WEIGHTS, MODEL, VOCABULARY = "weights.safetensors", "model.json", "vocabulary.json"
@@ -40,11 +42,16 @@ class LoadedModel(NamedTuple):
     vocabulary: Vocabulary
 
 
-def save_model(folder: Path, model: SequenceModel, conf: settings.Model, vocabulary: Vocabulary) -> None:
-    """Write the model's three files into `folder`, creating it."""
+def save_model(
+    folder: Path,
+    model: SequenceModel | Mapping[str, Tensor],
+    conf: settings.Model,
+    vocabulary: Vocabulary,
+) -> None:
+    """Write the model's three files into `folder`, creating it; a model may be given by its whole weights."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(weights, folder / WEIGHTS)
+    weights = model.state_dict() if isinstance(model, SequenceModel) else model
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, folder / WEIGHTS)
     record = {"model": conf.model_dump(mode="json"), "num_items": vocabulary.size, "vocabulary": vocabulary.digest}
     (folder / MODEL).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     vocabulary.save(folder / VOCABULARY)
@@ -149,7 +156,7 @@ class Checkpoint:
         return {name.removeprefix(prefix): t for name, t in self.tensors.items() if name.startswith(prefix)}
 
     def restore(self, model: SequenceModel, optimizer: torch.optim.Optimizer) -> None:
-        """Put weights and optimizer state back; a checkpoint without tensors changes nothing."""
+        """Put weights and optimizer state back, as they lie in this process; without tensors nothing changes."""
         if not self.tensors:
             return
         weights: dict[str, Tensor] = {}
@@ -161,8 +168,16 @@ class Checkpoint:
             elif owner == "optimizer":
                 number, _, key = rest.partition(".")
                 state.setdefault(int(number), {})[key] = tensor
-        model.load_state_dict(weights)
+        lying = model.state_dict()
+        model.load_state_dict({name: like(tensor, lying[name]) for name, tensor in weights.items()})
+        for place, parameter in enumerate(model.parameters()):
+            moments = state.get(place, {})
+            moments |= {name: like(tensor, parameter) for name, tensor in moments.items() if name != "step"}
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+    def gathered(self, group: Group) -> Checkpoint:
+        """Whole on the first rank, where the model is split over the processes; every rank must call it."""
+        return replace(self, tensors=gathered(self.tensors, group), best=gathered(self.best, group))
 
     def write(self, path: Path, fingerprint: str) -> None:
         """Replace the file in one step; a reader or a crash sees the old or the new one, whole."""

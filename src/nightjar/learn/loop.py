@@ -18,10 +18,11 @@ from nightjar.contracts import BadInput
 from nightjar.learn.average import Average
 from nightjar.learn.checkpoint import Checkpoint, Progress
 from nightjar.learn.dataset import Examples, TrainingSet
+from nightjar.learn.layout import Layout
 from nightjar.learn.models import SequenceModel
 from nightjar.learn.objective import Objective, item_embedding
 from nightjar.learn.optimizer import RowAdamW
-from nightjar.learn.parallel import FlatGradients, Group
+from nightjar.learn.parallel import Group
 from nightjar.learn.validation import validation_ndcg
 
 Log = Callable[[int, dict[str, float]], None]
@@ -48,27 +49,32 @@ def train(
         log: called on every rank with the number of steps so far and metrics; `loss` is the mean
             over the step's targets, an epoch's end brings `epoch`, `epoch_loss`, `epoch_targets`
             and, with validation users, `val_ndcg@10`.
-        save: called on every rank every `conf.checkpoint_every_steps` steps and after each epoch.
+        save: called on every rank every `conf.checkpoint_every_steps` steps and after each epoch; of a model
+            that is split over the processes the first rank gets the whole.
 
     Raises:
         BadInput: the loss is no longer a finite number.
     """
-    model.to(group.device).train()
-    group.copy_from_first(model.parameters())
+    model.train()
     objective = Objective.of(conf, data)
     objective.prepare(model)
+    table = item_embedding(model).weight if objective.rows_only else None
+    layout = Layout(model, conf, group, by_rows=table)
+    gradients = layout.gradients
     optimizer = RowAdamW(model.parameters(), lr=conf.learning_rate, weight_decay=conf.weight_decay, fused=True)
     checkpoint = resume or Checkpoint(Progress(), {}, {})
     checkpoint.restore(model, optimizer)
-    progress, best = checkpoint.progress, checkpoint.best
-    average = Average(model, conf.average_decay, checkpoint.average)
-    table = item_embedding(model).weight if objective.rows_only else None
-    gradients = FlatGradients(model.parameters(), group.device, by_rows=table)
+    progress, best = checkpoint.progress, layout.laid_out(checkpoint.best)
+    average = Average(model, conf.average_decay, layout.laid_out(checkpoint.average))
+
+    def keep() -> None:
+        save(Checkpoint.of(progress, model, optimizer, best, average.weights).gathered(group))
+
     while progress.epoch < conf.pretrain_epochs + conf.epochs and progress.stale_epochs < conf.patience_epochs:
         for examples in data.batches(progress.epoch, rank=group.rank, world=group.world, start=progress.step):
             _seed(conf.seed, progress, group.rank)
             gradients.clear()
-            loss = gradients.summed(group, _backward(model, objective, examples.to(group.device), progress))
+            loss = gradients.summed(group, _backward(model, objective, examples.to(group.device), progress, layout))
             if not math.isfinite(loss):
                 raise BadInput(f"the loss became {loss} at step {progress.num_steps}", "lower train.learning_rate")
             optimizer.step()
@@ -76,24 +82,30 @@ def train(
             average.update(model, progress.num_steps)
             log(progress.num_steps, {"loss": loss})
             if progress.step % conf.checkpoint_every_steps == 0:
-                save(Checkpoint.of(progress, model, optimizer, best, average.weights))
+                keep()
         with average.in_place_of_latest(model):
             ndcg = None
             if progress.epoch >= conf.pretrain_epochs:
-                questions = data.validation(rank=group.rank, world=group.world)
-                ndcg = validation_ndcg(model, questions, group, without_seen=data.without_seen)
+                with layout.whole_table():
+                    asked = layout.together(data.validation(rank=group.rank, world=group.world))
+                    ndcg = validation_ndcg(model, asked, group, without_seen=data.without_seen)
             log(progress.num_steps, progress.epoch_metrics(ndcg))
             if ndcg is None or progress.best_ndcg is None or ndcg > progress.best_ndcg:
                 best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         progress = progress.after_epoch(ndcg)
-        save(Checkpoint.of(progress, model, optimizer, best, average.weights))
+        keep()
     model.load_state_dict(best)
     return progress
 
 
-def _backward(model: SequenceModel, objective: Objective, examples: Examples, progress: Progress) -> Tensor | None:
-    """Add this share's part of the gradient of the mean loss over the global batch; None for an empty share."""
-    if not len(examples.targets_N):
+def _backward(
+    model: SequenceModel, objective: Objective, examples: Examples, progress: Progress, layout: Layout
+) -> Tensor | None:
+    """Add this share's part of the gradient of the mean loss over the global batch; None for an empty share.
+
+    Where the model is split, an empty share goes through it too: the others wait for its part of the weights.
+    """
+    if not len(examples.targets_N) and not layout.split:
         return None
     conf = objective.conf
     item_loss = partial(objective, name=(conf.seed, progress.epoch, progress.step))

@@ -10,16 +10,23 @@ weights whose gradient is nearly all item table, complete only at the very end o
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NoReturn
 
 import torch
 from torch import Tensor, distributed
 from torch.nn import Parameter
 
 from nightjar.contracts import BadInput
+
+#: For torchrun. After a restart workers must not find each other's old addresses, which torchrun keeps unless told not
+#: to share its store with them (https://github.com/pytorch/pytorch/issues/135712). A worker that crashes says where.
+TORCHRUN_ENVIRONMENT = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", "PYTHONFAULTHANDLER": "1"}
 
 
 @dataclass(frozen=True)
@@ -56,9 +63,21 @@ class Group:
         return torch.sparse_coo_tensor(everyones[0][None], everyones[1], rows.shape).coalesce()
 
     def copy_from_first(self, tensors: Iterable[Tensor]) -> None:
-        """Give every rank the first rank's values."""
+        """Give every rank the first rank's values, through the device that the group talks by."""
         for tensor in tensors if self.world > 1 else ():
-            distributed.broadcast(tensor.detach(), src=0)
+            sent = tensor.detach().to(self.device)
+            distributed.broadcast(sent, src=0)
+            tensor.detach().copy_(sent)
+
+    def agrees_on(self, *numbers: int) -> bool:
+        """Whether every rank brought the same numbers."""
+        if self.world == 1:
+            return True
+        mine = torch.tensor(numbers, device=self.device)
+        highest, lowest = mine.clone(), mine.clone()
+        distributed.all_reduce(highest, distributed.ReduceOp.MAX)
+        distributed.all_reduce(lowest, distributed.ReduceOp.MIN)
+        return torch.equal(highest, lowest)
 
 
 @contextmanager
@@ -89,6 +108,20 @@ def _device(local_rank: int) -> torch.device:
     return torch.device("cuda", local_rank)
 
 
+def end_process() -> NoReturn:
+    """End a worker that has written everything, with success and without the interpreter's own end.
+
+    Destroying the group ends gloo's threads, but Arrow's pool lives on while the interpreter is taken down. A thread
+    of it that then asks for the interpreter's lock is unwound through code that allows no unwinding: "terminate
+    called without an active exception", SIGABRT, now and then on a busy machine
+    (https://github.com/apache/arrow/issues/34314, https://github.com/apache/arrow/issues/36980).
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
 class FlatGradients:
     """All gradients as views of one buffer, with a place for the loss behind them: one message per step.
 
@@ -116,9 +149,13 @@ class FlatGradients:
         if loss is not None:
             self.buffer[-1] = loss.detach()
         group.sum_in_place(self.buffer)
-        table = self.by_rows
-        if table is not None:
-            untouched = table.new_zeros(0, dtype=torch.int64)[None], table.new_zeros(0, table.shape[1])
-            rows = torch.sparse_coo_tensor(*untouched, table.shape) if table.grad is None else table.grad
-            table.grad = group.sum_of_rows(rows)
+        sum_rows(self.by_rows, group)
         return float(self.buffer[-1])
+
+
+def sum_rows(table: Tensor | None, group: Group) -> None:
+    """Sum the sparse gradient of a table, if there is one, over the ranks; a rank may have none."""
+    if table is not None:
+        untouched = table.new_zeros(0, dtype=torch.int64)[None], table.new_zeros(0, table.shape[1])
+        rows = torch.sparse_coo_tensor(*untouched, table.shape) if table.grad is None else table.grad
+        table.grad = group.sum_of_rows(rows)
