@@ -9,20 +9,26 @@ MODEL ?= sasrec
 SAMPLE ?= 10000
 AIRFLOW_PORT ?= 8080
 MLFLOW_PORT ?= 5000
+CONF ?= conf/models/sasrec.toml
+SEEDS ?= 3
+FOLDS ?= 3
 # Recipes read these from their environment, so that no value is ever parsed by the shell.
-export SOURCE RAW DAY MODEL SET SAMPLE AIRFLOW_PORT MLFLOW_PORT TORCH_INDEX_URL SIZE RUNS SKEW EXPLAIN DAYS EVENTS TO TARGET USERS TARGETS
+export SOURCE RAW DAY MODEL SET SAMPLE AIRFLOW_PORT MLFLOW_PORT TORCH_INDEX_URL SIZE RUNS SKEW EXPLAIN DAYS EVENTS \
+	DATA PROTOCOL CONF SEEDS FOLDS EXCLUDE STEPS EPOCHS TO TARGET USERS TARGETS
 
 JOBS := .envs/jobs/bin/python
 AIRFLOW := .envs/airflow/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup nightly replay rollback export source-check ui down test check format docs approve locks bench-prep bench-night bench-publish bench-page
+.PHONY: help setup nightly replay rollback export source-check ui down test check format docs approve locks quality \
+	bench-prep bench-night bench-learn bench-publish bench-page
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
 		|| sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1	\2/p' Makefile
 	@echo
 	@echo "  make nightly SOURCE=retailrocket RAW=events.csv.gz DAY=2015-08-15 MODEL=gru SET=\"train.epochs=5 score.k=10\""
+	@echo "  make quality DATA=people.txt.gz PROTOCOL=leave-one-out CONF=conf/models/sasrec.toml SEEDS=3; PROTOCOL=sessions"
 	@echo "  make bench-prep SIZE=20000000 RUNS=3 SKEW=user EXPLAIN=1; make bench-night DAYS=\"30 180 365\" EVENTS=20000"
 	@echo "  variables: NIGHTJAR_HOME (state, default .nightjar), AIRFLOW_PORT, MLFLOW_PORT, TORCH_INDEX_URL, PYTHON"
 
@@ -80,14 +86,24 @@ approve: setup  ## rewrite golden files with what the code gives now, and show w
 locks:  ## resolve both environments afresh and rewrite conf/locks
 	@PYTHONPATH=src "$(PYTHON)" -m jobs.ops.setup --locks
 
+quality: setup  ## hold a model against the literature on a public data set: DATA, PROTOCOL, CONF, SEEDS, FOLDS, EXCLUDE, SET
+	@$(JOBS) -m jobs.ops.quality --data "$$DATA" --protocol "$$PROTOCOL" --conf "$$CONF" --seeds "$$SEEDS" \
+		--folds "$$FOLDS" --exclude "$$EXCLUDE" --set "$$SET"
+
 bench-prep: setup  ## time clean and sessionize beside Spark's floor, DuckDB and polars: SIZE, RUNS, SKEW, EXPLAIN
-	@PYTHONPATH=src "$(PYTHON)" -m jobs.ops.setup --bench || echo "bench-prep: going on without polars" >&2
+	@PYTHONPATH=src "$(PYTHON)" -m jobs.ops.setup --bench bench || echo "bench-prep: going on without polars" >&2
 	@$(JOBS) -m jobs.bench.prep $${SIZE:+--size "$$SIZE"} $${RUNS:+--runs "$$RUNS"} $${SKEW:+--skew "$$SKEW"} \
 		$${EXPLAIN:+--explain} --set "$$SET"
 
 bench-night: setup  ## time a night after long and short histories: DAYS, EVENTS, RUNS
 	@$(JOBS) -m jobs.bench.night $${DAYS:+--days "$$DAYS"} $${EVENTS:+--events "$$EVENTS"} $${RUNS:+--runs "$$RUNS"} \
 		--set "$$SET"
+
+bench-learn: setup  ## train and score beside RecTools and RecBole: DATA, RUNS, STEPS, EPOCHS
+	@for peer in rectools recbole; do \
+		PYTHONPATH=src "$(PYTHON)" -m jobs.ops.setup --bench $$peer || echo "bench-learn: going on without $$peer" >&2; done
+	@$(JOBS) -m jobs.bench.learn $${DATA:+--data "$$DATA"} $${RUNS:+--runs "$$RUNS"} $${STEPS:+--steps "$$STEPS"} \
+		$${EPOCHS:+--epochs "$$EPOCHS"}
 
 bench-publish: setup  ## time publishing a night beside a plain COPY of its files: USERS, RUNS, TARGETS
 	@$(JOBS) -m jobs.bench.publish $${USERS:+--users "$$USERS"} $${RUNS:+--runs "$$RUNS"} \

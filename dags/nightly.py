@@ -43,7 +43,12 @@ PARAMS = {
         format="date",
         description="The shop's day; empty: the day before the logical date.",
     ),
-    "model": Param("sasrec", type="string", enum=["sasrec", "gru"], description="A file under conf/models/."),
+    "model": Param(
+        "sasrec",
+        type="string",
+        enum=["sasrec", "esasrec", "bert4rec", "hstu", "gru", "lstm"],
+        description="A file under conf/models/.",
+    ),
     "set": Param(
         [],
         type="array",

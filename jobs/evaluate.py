@@ -18,7 +18,7 @@ from nightjar.contracts import HOLDOUT, ITEMS, PROMOTIONS, SEQUENCES, BadInput, 
 from nightjar.learn.checkpoint import load_model
 from nightjar.learn.promotion import Decision, decide
 from nightjar.score.catalogue import Catalogue
-from nightjar.score.evaluation import Evaluation, Scorer, evaluate, markov_scorer, model_scorer, popularity_scorer
+from nightjar.score.evaluation import Evaluation, Scorer, baseline_scorers, evaluate, model_scorer
 from nightjar.score.model import CatalogueModel
 from nightjar.stores.home import Home
 from nightjar.stores.job import Job, arguments, run
@@ -26,7 +26,7 @@ from nightjar.stores.lake import Lake
 from nightjar.stores.ledgers import read_rows, record
 from nightjar.stores.tracking import ModelVersion, Tracking
 
-BASELINES = ("popularity", "markov")
+MODELS = ("candidate", "champion")
 
 
 def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         job.conf.promotion,
         candidate=means.get("candidate"),
         champion=means.get("champion"),
-        baselines={name: means[name] for name in BASELINES},
+        baselines={name: mean for name, mean in means.items() if name not in MODELS},
         num_users=found.num_users,
     )
     row = ledger_row(job, at, tracking.name, versions, decision, report(found, job.conf.train.seed))
@@ -124,7 +124,7 @@ def judged(job: Job, lake: Lake, at: Partition, models: dict[str, ModelVersion],
         name: model_scorer(CatalogueModel(load_model(tracking.download(version)), catalogue), catalogue)
         for name, version in models.items()
     }
-    scorers |= {"popularity": popularity_scorer(catalogue), "markov": markov_scorer(catalogue, sequences)}
+    scorers |= baseline_scorers(catalogue, sequences)
     return evaluate(
         scorers,
         catalogue,
@@ -144,6 +144,8 @@ def report(found: Evaluation, seed: int) -> dict[str, Any]:
         "unseen_target_share": found.unseen_target_share,
         "scorers": {name: found.means(name) for name in found.ranks},
         "intervals": {name: found.intervals(name, seed=seed) for name in found.ranks},
+        "lists": {name: found.beside_accuracy(name) for name in found.ranks},
+        "slices": {name: found.by_slice(name, seed=seed) for name in found.ranks if name in MODELS},
         "candidate_minus": {name: found.differences("candidate", name, seed=seed) for name in others},
     }
 

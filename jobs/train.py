@@ -145,7 +145,10 @@ def recorded_training(
         for section in ("model", "train"):
             tracking.log_params(run_id, {f"{section}.{key}": value for key, value in plan[section].items()})
         tracking.log_dict(run_id, job.conf.dump(), "config.json")
-        tables = {name: asdict(entry) for name, entry in entries.items()}
+        tables = {
+            name: asdict(entry) | {"num_rows": entry.num_rows, "content_hash": entry.content_hash}
+            for name, entry in entries.items()
+        }
         tracking.log_dict(run_id, {"tables": tables, "census": asdict(census)}, "data.json")
         gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
         facts = {**describe(REQUIREMENTS), "processes": processes, "gpus": gpus, "seed": job.conf.train.seed}

@@ -127,7 +127,7 @@ def _explained(lines: list[dict[str, Any]]) -> list[str]:
 def _nights(result: dict[str, Any]) -> list[str]:
     lines, last = result["lines"], result["comparison"]
     rows = []
-    for length in last["seconds_by_history_days"]:
+    for length in sorted(last["seconds_by_history_days"], key=int):
         of = [line for line in lines if line["step"] == "night" and line["history_days"] == int(length)]
         jobs = [f"{median(line['parts'][job] for line in of):.1f}" for job in of[0]["parts"]]
         rows.append([length, f"{last['seconds_by_history_days'][length]:.1f}", *jobs])

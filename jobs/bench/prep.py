@@ -75,12 +75,13 @@ class Bench:
 def settings_for(size: int, cores: int) -> list[str]:
     """`--set` values that Spark steps and jobs share: a machine for nights of millions of events."""
     partitions = max(2 * cores, -(-size // _EVENTS_PER_PARTITION))
+    rounds = max(1, -(-size // (_EVENTS_PER_BUCKET * cores)))
     return [
         f"spark.master='local[{cores}]'",
         "spark.driver_memory_gib=4",
         "spark.java_options='-XX:+UseParallelGC'",
         f"spark.shuffle_partitions={partitions}",
-        f"lake.buckets={max(cores, -(-size // _EVENTS_PER_BUCKET))}",
+        f"lake.buckets={rounds * cores}",  # no core waits for another's last bucket
     ]
 
 
@@ -101,7 +102,8 @@ def in_peer(bench: Bench, engine: str, python: Path) -> Line:
 def with_polars(bench: Bench) -> Line:
     if not setup.is_complete(setup.BENCH):
         return {
-            "skipped": "no environment .envs/bench that matches its lock; python -m jobs.ops.setup --bench builds it"
+            "skipped": "no environment .envs/bench that matches its lock; "
+            "python -m jobs.ops.setup --bench bench builds it"
         }
     return in_peer(bench, "polars", setup.BENCH.python)
 

@@ -69,6 +69,10 @@ JOBS = Environment("jobs", ("jobs", "dev"), first=("torch",), probes=("torch", "
 AIRFLOW = Environment("airflow", ("airflow",), also=("pytest",), probes=("airflow", "nightjar"))
 ENVIRONMENTS = (AIRFLOW, JOBS)
 BENCH = Environment("bench", ("bench",), probes=("polars",))
+RECTOOLS = Environment("rectools", ("rectools",), first=("torch",), probes=("rectools.models",))
+RECBOLE = Environment("recbole", ("recbole",), first=("torch",), probes=("torch",))
+#: What the benchmarks compare with; a night needs none of them.
+PEERS = (BENCH, RECTOOLS, RECBOLE)
 
 
 def fingerprint(environment: Environment) -> str:
@@ -208,7 +212,7 @@ def setup(environments: Sequence[Environment] = ENVIRONMENTS) -> None:
 def write_locks() -> None:
     """Resolve all environments afresh and write what came out to conf/locks/."""
     with alone():
-        for environment in (*ENVIRONMENTS, BENCH):
+        for environment in (*ENVIRONMENTS, *PEERS):
             environment.stamp.unlink(missing_ok=True)
             build(environment, constraints=None)
             environment.lock.write_text(freeze(environment))
@@ -226,10 +230,11 @@ def freeze(environment: Environment) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Build the environments under .envs/.")
     parser.add_argument("--locks", action="store_true", help="resolve afresh and rewrite conf/locks/*.txt")
-    parser.add_argument("--bench", action="store_true", help="build what the benchmarks compare with, and nothing else")
+    names = {peer.name: peer for peer in PEERS}
+    parser.add_argument("--bench", choices=sorted(names), nargs="*", help="build what a benchmark compares with, only")
     args = parser.parse_args()
     try:
-        write_locks() if args.locks else setup((BENCH,) if args.bench else ENVIRONMENTS)
+        write_locks() if args.locks else setup([names[name] for name in args.bench] if args.bench else ENVIRONMENTS)
     except BadInput as error:
         sys.exit(f"setup: {error}")
 

@@ -114,7 +114,7 @@ class Gate(Section):
     max_repaired_share: Share  # of rows with texts in another code page
     max_bot_share: Share
     max_bot_share_rise: Share  # above the trailing median
-    key_rows: Count  # of a day with more rows a part of about this many is searched for keys that occur twice
+    key_rows: Count  # of more rows a part of about this many is searched for keys that occur twice
     max_events_per_session: Count
     max_capped_share: Share  # of sessions that a cap cut
     max_shared_device_share: Share  # of the devices that logins were seen on
@@ -197,21 +197,35 @@ class Marts(Section):
 class Model(Section):
     """Architecture; `conf/models/<name>.toml` holds one complete description each."""
 
-    name: Literal["sasrec", "gru"]
+    name: Literal["sasrec", "gru", "lstm", "esasrec", "bert4rec", "hstu"]
     width: Count
     num_blocks: Count
     num_heads: Count
     max_length: Count
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    # What an entry is besides its item; unknown ones and those that the files lack count as nothing known.
+    inputs: Annotated[tuple[Literal["kind", "gap", "platform", "price"], ...], Field(strict=False)] = ()
+    cosine_scale: Annotated[float, Field(ge=0)] = 0.0  # scores are cosines times this; 0: dot products
+    time_bias: bool = False  # `hstu` weighs entries also by how long they are ago
 
 
 class Train(Section):
     seed: int
     epochs: Count
-    batch_users: Count
+    pretrain_epochs: Annotated[int, Field(ge=0)]  # before the others, on the model's own tasks; only `bert4rec` has any
+    mask_share: Annotated[float, Field(gt=0, lt=1)]  # of entries, hidden in those epochs
+    target_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0  # chance to ask for the item behind the next one, and so on
+    batch_users: Count  # on average; a step holds about as many targets as the next one
+    loss: Literal["softmax", "sampled_softmax", "gbce", "bce"]  # over all items, or over the target and negatives
+    num_negatives: Count  # of a step, shared by its targets; not for `softmax`
+    negatives_from: Literal["uniform", "popularity"]  # chances of an item to be a negative
+    log_q_correction: bool  # `sampled_softmax` estimates the softmax over all items without bias
+    gbce_calibration: Share  # of `gbce`: 0 is `bce`, 1 gives calibrated probabilities
+    precision: Literal["float32", "bfloat16"]  # of products in `softmax`; bfloat16 where the processor multiplies in it
     learning_rate: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)]
     validation_share: Share  # of users, by hash; their last item chooses the epoch
+    max_validation_users: Count  # a smaller share is taken where there would be more of them
     patience_epochs: Count
     processes: Count
     max_age_days: Annotated[int, Field(ge=0)]  # an older champion is due for training
@@ -224,7 +238,7 @@ class Promotion(Section):
 
     metric: Literal["ndcg@10", "hr@10", "mrr"]
     min_gain_over_champion: float  # relative; negative tolerates a loss
-    must_beat: Annotated[tuple[Literal["popularity", "markov"], ...], Field(strict=False)]
+    must_beat: Annotated[tuple[Literal["popularity", "markov", "cooccurrence", "item-knn"], ...], Field(strict=False)]
     min_users: Count
 
 

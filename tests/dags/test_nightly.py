@@ -251,3 +251,8 @@ def test_home_is_the_environments(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout.splitlines()[-1] == str(tmp_path)
+
+
+def test_every_model_with_a_configuration_can_be_chosen(dag: DAG) -> None:
+    names = {file.stem for file in (CHECKOUT / "conf" / "models").glob("*.toml")}
+    assert set(dag.params.get_param("model").schema["enum"]) == names

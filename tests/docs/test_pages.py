@@ -105,7 +105,7 @@ def test_every_setting_is_explained() -> None:
 def test_comments_reach_the_page() -> None:
     page = (ROOT / "docs" / "conf.md").read_text(encoding="utf-8")
     assert "| `max_age_days` | whole number, at least 0 | `7` | an older champion is due for training |" in page
-    assert '| `name` | `sasrec`, `gru` | `"sasrec"` | |' in page
+    assert '| `name` | `sasrec`, `gru`, `lstm`, `esasrec`, `bert4rec`, `hstu` | `"sasrec"` | |' in page
 
 
 @pytest.mark.parametrize("name", ["data.md", "conf.md"])

@@ -41,7 +41,9 @@ def test_all_steps_on_the_same_small_log(tmp_path: Path) -> None:
     done = [line for line in steps.values() if "skipped" not in line]
     for line in done:
         assert line["run"] == 1
-        assert line["events_per_second"] == pytest.approx(20_000 / line["seconds"], rel=0.01)
+        # Seconds are told to the thousandth, and so few events take some hundredths.
+        fastest, slowest = (20_000 / (line["seconds"] + off) for off in (-0.0006, 0.0006))
+        assert slowest - 1 <= line["events_per_second"] <= fastest + 1
         assert line["cold_seconds"] > line["seconds"] > 0
         assert 0.02 < line["peak_gib"] < 16
     # No visit of so small a log reaches a cap, so the jobs must find the sessions that silence makes: 3,898, as

@@ -58,7 +58,7 @@ def write_log(raw: Path) -> None:
 @pytest.fixture(scope="module")
 def local(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Nights:
     """The night on local[2]."""
-    assert spark.sparkContext.master == "local[2]"
+    assert spark.sparkContext.master == "local[2,2]"
     nights = Nights(tmp_path_factory.mktemp("local"), BERLIN.name, BERLIN.source)
     write_log(nights.raw)
     nights.night(spark, DAY, sets=[f"lake.buckets={NUM_BUCKETS}"])

@@ -80,7 +80,8 @@ def test_a_good_candidate_becomes_champion(stage: Stage) -> None:
     [row] = stage.ledger()
     assert (row["candidate_version"], row["champion_version"]) == (stage.versions["good"].version, None)
     metrics = json.loads(row["metrics"])
-    assert set(metrics["scorers"]) == {"candidate", "popularity", "markov"}
+    baselines = {"popularity", "markov", "cooccurrence", "item-knn"}
+    assert set(metrics["scorers"]) == {"candidate", *baselines}
     # People walk the ring: what came next before comes next again.
     assert metrics["scorers"]["markov"]["hr@10"] == 1.0
     assert metrics["scorers"]["candidate"]["ndcg@10"] > 0.8 > 0.4 > metrics["scorers"]["popularity"]["ndcg@10"]
@@ -138,7 +139,7 @@ def test_a_worse_candidate_leaves_the_champion(stage: Stage) -> None:
     assert stage.champion() == "good"
     assert counts["decision"] == "kept"
     assert "needed against the champion's" in counts["reason"]
-    assert set(counts["metrics"]) == {"candidate", "champion", "popularity", "markov"}
+    assert set(counts["metrics"]) == {"candidate", "champion", "popularity", "markov", "cooccurrence", "item-knn"}
 
 
 @pytest.mark.parametrize("status", [None, "failed"])

@@ -162,7 +162,7 @@ def test_what_the_gate_warns_of_is_kept(shop: Shop) -> None:
     shop.run("identity", THIRD, "gate.max_shared_device_share=0.1", "gate.max_members_per_person=2")
     verdicts = {row["expectation"]: row for row in shop.rows(DATA_QUALITY, THIRD)}
     assert (verdicts["shared_device_share"]["success"], verdicts["shared_device_share"]["severity"]) == (False, "warn")
-    assert verdicts["not_null_person_id"]["success"]
+    assert verdicts["null_rows_person_id"]["success"]
     assert verdicts["largest_person"]["success"], "of the night's own changes, not of all time"
 
 
@@ -182,7 +182,7 @@ def visit(visitor: str, user: str | None, day: date, hour: int, *items: str, pla
         row: Row = dict.fromkeys(SESSION_EVENTS.names) | {"session_id": f"{visitor}-{day}-{hour}-0", "dt": day}
         row |= {"event_id": f"{visitor}-{day}-{hour}-{place}", "event_ts": at, "landed": day, "position": place + 1}
         row |= {"visitor_id": visitor, "user_id": user, "platform": platform, "kind": "view", "item_id": item}
-        rows.append(row | {"is_bot": False})
+        rows.append(row | {"is_bot": False, "logged_in": user is not None})
     return rows
 
 

@@ -141,10 +141,10 @@ def shop() -> dict[date, list[Record]]:
     # The same names again, in conflict: another price, and another day across midnight, which is 23:00 UTC.
     drops[THIRD].append(drops[SECOND][5] | {"cost": "77", "got": noon(THIRD).isoformat()})
     drops[SECOND].append(record("twice", noon(SECOND, 11 * 60 - 1), who="p3"))
-    drops[THIRD].append(record("twice", noon(SECOND, 11 * 60 + 1), who="p3", got=noon(SECOND, -60).isoformat()))
+    drops[THIRD].append(record("twice", noon(SECOND, 11 * 60 + 1), who="p3", got=noon(SECOND, 11 * 60 - 3).isoformat()))
     # One name for what four people did: they lie in different buckets, and one of them keeps it.
     drops[SECOND] += [record("shared", noon(SECOND, 30 - n), who=f"p{n}") for n in range(3)]
-    drops[THIRD].append(record("shared", noon(SECOND, 20), who="p4", got=noon(SECOND, -600).isoformat()))
+    drops[THIRD].append(record("shared", noon(SECOND, 20), who="p4", got=noon(SECOND, 17).isoformat()))
     return drops
 
 

@@ -320,6 +320,8 @@ def _kept(sent: Iterable[tuple[Copy, date]]) -> list[tuple[Record, date]]:
     best: dict[str, tuple[Any, date, Record]] = {}
     for copy, drop in sent:
         record = copy.record
+        if record["got"] and record["at"] > record["got"] + timedelta(minutes=SKEW_MINUTES):
+            continue  # its clock is ahead: it is rejected
         content = (record[name] for name in ("got", "at", "who", "device", "what", "item", "cost", "campaign"))
         rank = tuple((value is None, value) for value in content)
         if record["id"] not in best or (rank, drop) < best[record["id"]][:2]:

@@ -93,6 +93,28 @@ def test_batches_hold_people_of_similar_length(tmp_path: Path) -> None:
         assert int(lengths.max() - lengths.min()) <= 1, "300 users of 6 lengths in batches of 16: at most a neighbour"
 
 
+def test_steps_hold_about_as_many_targets_and_little_padding(tmp_path: Path) -> None:
+    """Lengths as in shops: most people are short, a few fill the model."""
+    random = np.random.default_rng(1)
+    rows = [["i1"] * min(2 + int(length), 60) for length in random.pareto(1.2, 4000) * 3]
+    conf = settings.load_conf().train.model_copy(update={"batch_users": 32})
+    data = TrainingSet([write_sequences(tmp_path / "part", rows)], RING, conf, max_length=50)
+    steps = list(data.batches(0, rank=0, world=1))
+    targets = np.array([len(examples.targets_N) for examples in steps])
+    assert abs(len(steps) - 4000 / 32) < 5, "as many steps as batches of 32 people"
+    assert targets.min() > 0.75 * targets.mean()
+    assert targets.max() < 1.25 * targets.mean()
+    cells = sum(examples.inputs.items_BL.numel() for examples in steps)
+    assert 1 - targets.sum() / cells < 0.04
+
+
+def test_item_counts(tmp_path: Path) -> None:
+    data = training_set(tmp_path, [["i1", "i2", "i2"], ["i29", "nobody"]])
+    counts = data.item_counts()
+    assert len(counts) == 31
+    assert {index: count for index, count in enumerate(counts.tolist()) if count} == {2: 1, 3: 2, 30: 1}
+
+
 def test_validation_is_the_last_item_of_hashed_users(tmp_path: Path) -> None:
     data = training_set(tmp_path, ROWS, validation_share=0.3)
     found = [
@@ -141,3 +163,31 @@ def test_hash_is_even() -> None:
     counts, _ = np.histogram(shares, bins=10, range=(0, 1))
     assert counts.min() > 1850  # 2000 +- 42 expected
     assert counts.max() < 2150
+
+
+@pytest.mark.parametrize("world", [1, 3])
+def test_a_later_item_is_asked_for_as_often_as_the_setting_says(tmp_path: Path, world: int) -> None:
+    """Everybody walks the ring, so the distance of a target from its entry is how far ahead was asked."""
+    rows = [[f"i{(start + place) % 20}" for place in range(7)] for start in range(20)] * 10
+    data = training_set(tmp_path, rows, target_decay=0.5, validation_share=0.0)
+    ahead: Counter[tuple[int, int]] = Counter()
+    for epoch in range(10):
+        for rank in range(world):
+            for examples in data.batches(epoch, rank=rank, world=world):
+                for history, target in pairs(examples):
+                    ahead[len(history), (target - history[-1]) % 20] += 1
+    assert {(length, distance) for length, distance in ahead} == {(n, d) for n in range(1, 7) for d in range(1, 8 - n)}
+    assert all(sum(n for (at, _), n in ahead.items() if at == length) == 2000 for length in range(1, 7))
+    # 1/2, 1/4, ... as far as the history goes: after five of seven entries, two thirds and one third.
+    assert ahead[5, 1] / 2000 == pytest.approx(2 / 3, abs=0.04)
+    assert ahead[1, 1] / 2000 == pytest.approx(32 / 63, abs=0.04)
+    assert ahead[1, 3] / 2000 == pytest.approx(8 / 63, abs=0.03)
+
+
+def test_what_is_asked_for_does_not_depend_on_the_ranks(tmp_path: Path) -> None:
+    data = training_set(tmp_path, ROWS, target_decay=0.5)
+    alone = Counter(pair for examples in data.batches(1, rank=0, world=1) for pair in pairs(examples))
+    shared = Counter(
+        p for rank in range(3) for examples in data.batches(1, rank=rank, world=3) for p in pairs(examples)
+    )
+    assert alone == shared

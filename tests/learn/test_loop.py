@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -99,44 +100,80 @@ def test_a_loss_that_is_no_number_stops_with_advice(folder: Path) -> None:
         run_training(folder, learning_rate=1e30, epochs=5)
 
 
-def start(arguments: list[str], launcher: list[str] | None = None) -> int:
-    command = [sys.executable, *(launcher or []), str(SCRIPT), *arguments]
+def start(folder: Path, changes: dict[str, object], launcher: list[str] | None = None) -> int:
+    command = [sys.executable, *(launcher or []), str(SCRIPT), str(folder), json.dumps(changes)]
     root = SCRIPT.parents[2]
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{root}:{root / 'src'}", "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, env=environment, timeout=300, check=False).returncode
 
 
-def test_a_killed_training_ends_with_the_same_bits_as_one_left_alone(folder: Path) -> None:
-    """Killed behind the second checkpoint of an epoch, so that steps are lost and done again, dropout and all."""
-    train_once.main(folder, 0.3, None)
-    undisturbed = load_file(folder / "weights.safetensors")
+def taken_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """What a training left; the folder is as before it."""
+    weights = load_file(folder / "weights.safetensors")
     (folder / "weights.safetensors").unlink()
     (folder / "checkpoint.safetensors").unlink()
-    assert start([str(folder), "0.3", "19"]) == -signal.SIGKILL
+    return weights
+
+
+#: Dense gradients and one-step optimizer; gradients of rows, negatives by name, an optimizer that skips rows.
+LOSSES = [{"loss": "softmax"}, {"loss": "sampled_softmax", "num_negatives": 8, "negatives_from": "popularity"}]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss["loss"])
+def test_a_killed_training_ends_with_the_same_bits_as_one_left_alone(folder: Path, loss: dict[str, object]) -> None:
+    """Killed behind the second checkpoint of an epoch, so that steps are lost and done again, dropout and all."""
+    training = {"dropout": 0.3, **loss}
+    train_once.main(folder, **training)  # type: ignore[arg-type]
+    undisturbed = taken_weights(folder)
+    assert start(folder, {**training, "kill_at": 19}) == -signal.SIGKILL
     checkpoint = Checkpoint.read(folder / "checkpoint.safetensors", "test")
     assert checkpoint is not None
     assert checkpoint.progress.step > 0, "the kill fell on an epoch's end: nothing to prove"
     assert checkpoint.progress.num_steps < 19
-    assert start([str(folder), "0.3"]) == 0
+    assert start(folder, training) == 0
     resumed = load_file(folder / "weights.safetensors")
     assert sorted(resumed) == sorted(undisturbed)
     for name, tensor in undisturbed.items():
         assert torch.equal(resumed[name], tensor), name
 
 
-def test_two_processes_agree_with_one(folder: Path) -> None:
-    """Same global batches, shares of unequal size, one of them empty."""
-    shares = [len(examples.targets_N) for examples in train_once.training_set(folder).batches(0, rank=1, world=2)]
-    assert 0 in shares, "no share is empty: choose another number of users"
-    train_once.main(folder, 0.0, None)
-    alone = load_file(folder / "weights.safetensors")
-    (folder / "weights.safetensors").unlink()
-    (folder / "checkpoint.safetensors").unlink()
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss["loss"])
+def test_two_processes_agree_with_one(folder: Path, loss: dict[str, object]) -> None:
+    """Same global batches, shares of unequal size, some of them empty."""
+    training = {"batch_users": 2, "epochs": 1, **loss}
+    conf = train_once.CONF.model_copy(update=training)
+    batches = train_once.training_set(folder, conf).batches(0, rank=1, world=2)
+    assert {0, 1} <= {len(examples.inputs.lengths_B) for examples in batches}
+    train_once.main(folder, **training)  # type: ignore[arg-type]
+    alone = taken_weights(folder)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    assert start([str(folder), "0.0"], launcher) == 0
+    assert start(folder, training, launcher) == 0
     together = load_file(folder / "weights.safetensors")
     for name, tensor in alone.items():
         torch.testing.assert_close(together[name], tensor, atol=1e-4, rtol=1e-3, msg=name)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "sampled_softmax", "gbce", "bce"])
+def test_every_loss_learns_the_ring(folder: Path, loss: str) -> None:
+    _, logged, _ = run_training(
+        folder, loss=loss, num_negatives=20, epochs=15, validation_share=0.2, patience_epochs=15
+    )
+    # Half of the items are known not to be next; gBCE of as many negatives as half of the catalogue learns slowest.
+    assert max(metrics.get("val_ndcg@10", 0) for _, metrics in logged) > (0.5 if loss == "gbce" else 0.9)
+
+
+def test_negatives_leave_untouched_items_alone(tmp_path: Path) -> None:
+    """Three of 40 items occur and one negative is drawn per step: few rows change, where a full softmax moves all."""
+    write_sequences(tmp_path / "part-0.parquet", [["i1", "i2", "i3"]])
+    torch.manual_seed(1)
+    conf = settings.Model(name="gru", width=16, num_blocks=1, num_heads=1, max_length=8, dropout=0.0)
+    before = build(conf, 40).item_table().detach()
+    changed = []
+    for loss in ("softmax", "sampled_softmax"):
+        after, _, _ = run_training(tmp_path, loss=loss, num_negatives=1, epochs=2, validation_share=0.0)
+        changed.append(int((after.item_table() != before).any(dim=1).sum()))
+    assert changed[0] == 40
+    assert changed[1] <= 3 + 2
 
 
 def test_what_it_learned_is_the_succession(folder: Path) -> None:

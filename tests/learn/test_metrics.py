@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import math
 
 import numpy as np
@@ -107,3 +108,42 @@ def test_paired_means_the_same_users() -> None:
 
 def test_nobody_evaluated_gives_no_number() -> None:
     assert all(math.isnan(number) for number in metrics.bootstrap(np.empty(0), seed=1))
+
+
+def test_the_examples_in_the_docstrings_hold() -> None:
+    found = doctest.testmod(metrics)
+    assert found.attempted > 10
+    assert found.failed == 0
+
+
+def test_cutoffs_by_hand() -> None:
+    found = metrics.at_cutoffs(np.array([1.0, 3.0, 21.0, MISS]))
+    assert set(found) == {f"{name}@{k}" for name in ("hr", "ndcg", "mrr") for k in (1, 5, 10, 20, 50)}
+    assert found["hr@20"].tolist() == [1, 1, 0, 0]
+    assert found["ndcg@5"].tolist() == [1, 0.5, 0, 0]
+    np.testing.assert_allclose(found["mrr@50"], [1, 1 / 3, 1 / 21, 0])
+    assert found["mrr@1"].tolist() == [1, 0, 0, 0]
+
+
+def test_beside_accuracy_agrees_with_lists_one_by_one() -> None:
+    """Ten lists of three of nine items, against plain definitions over the lists themselves."""
+    rng = np.random.default_rng(1)
+    lists = np.array([rng.permutation(9)[:3] for _ in range(10)])
+    events = rng.integers(0, 20, 9)
+    shown = np.bincount(lists.ravel(), minlength=9)
+    shares = sorted(shown / shown.sum())
+    plain_gini = sum(abs(one - other) for one in shares for other in shares) / (2 * 9)
+    assert metrics.gini(shown) == pytest.approx(plain_gini)
+    apart = [1 - len(set(a) & set(b)) / 3 for place, a in enumerate(lists) for b in lists[:place]]
+    assert metrics.personalisation(shown, 10) == pytest.approx(np.mean(apart))
+    touched = [item for item, count in enumerate(events) for _ in range(count)]
+    lift = np.mean([events[item] for item in lists.ravel()]) / np.mean([events[item] for item in touched])
+    assert metrics.popularity_lift(shown, events) == pytest.approx(lift)
+    bits = [-math.log2((events[item] + 1) / (events.sum() + 9)) for item in lists.ravel()]
+    assert metrics.novelty(shown, events) == pytest.approx(np.mean(bits))
+
+
+def test_lists_of_nothing_have_numbers() -> None:
+    nothing = np.zeros(3, np.int64)
+    assert metrics.gini(nothing) == metrics.novelty(nothing, nothing) == metrics.popularity_lift(nothing, nothing) == 0
+    assert metrics.personalisation(nothing, 0) == metrics.coverage(np.zeros(0, np.int64)) == 0

@@ -163,3 +163,86 @@ def test_sasrec_block_equals_the_formula() -> None:
     scores[:, ~torch.tril(torch.ones(5, 5, dtype=torch.bool))] = -math.inf
     expected = scores.softmax(-1) @ v @ block.attended.weight.T + block.attended.bias
     torch.testing.assert_close(block.attend(states), expected, atol=1e-5, rtol=1e-5)
+
+
+def with_columns(batch: Batch) -> Batch:
+    """The batch with everything that `model.inputs` can name."""
+    real = batch.items_BL > 0
+    return batch._replace(
+        platforms_BL=(1 + batch.items_BL % 6) * real,
+        price_buckets_BL=(batch.items_BL % 11) * real,
+        sessions_BL=(1 + torch.arange(batch.items_BL.shape[1]) // 3) * real,
+    )
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_inputs_are_switched_by_the_run(name: str, batch: Batch) -> None:
+    """A model reads exactly the inputs that it is told to; a vector of an input that it knows changes its states."""
+    full = with_columns(batch)
+    changed = {
+        "kind": full._replace(kinds_BL=full.kinds_BL.flip(1)),
+        "gap": full._replace(times_BL=full.times_BL * 5),
+        "platform": full._replace(platforms_BL=None),
+        "price": full._replace(price_buckets_BL=full.price_buckets_BL.flip(1)),
+    }
+    for inputs in ([], ["price"], ["gap", "kind", "platform", "price"]):
+        model = shaken(build(configured(name, inputs=inputs), RING.size))
+        states = last_states(model, full)
+        for column, other in changed.items():
+            assert bool((last_states(model, other) != states).any()) == (column in inputs), (inputs, column)
+
+
+def test_a_time_bias_is_hstus_only(batch: Batch) -> None:
+    with pytest.raises(BadInput, match="sasrec has no time bias"):
+        build(configured("sasrec", time_bias=True), 5)
+    later = batch._replace(times_BL=batch.times_BL * 3)
+    for time_bias in (False, True):
+        model = shaken(build(configured("hstu", time_bias=time_bias), RING.size))
+        assert bool((last_states(model, later) != last_states(model, batch)).any()) == time_bias
+
+
+def test_hstu_block_equals_the_formula() -> None:
+    """norm(sum of SiLU(q k' + distance + age) / n v) * gate, one query at a time."""
+    torch.manual_seed(1)
+    conf = configured("hstu", width=8, num_heads=2, time_bias=True, max_length=6)
+    block = shaken(build(conf, 5)).blocks[0]  # type: ignore[index]
+    states, ages = torch.randn(1, 4, 8), torch.randint(0, 60, (1, 4, 4))
+    u, v, q, k = torch.nn.functional.silu(block.uvqk(block.norm(states)))[0].split(8, dim=1)
+    mixed = torch.zeros(4, 8)
+    for head in range(2):
+        part = slice(4 * head, 4 * head + 4)
+        for query in range(4):
+            for key in range(query + 1):
+                bias = block.distances[head, query - key] + block.ages[head, ages[0, query, key]]
+                weight = torch.nn.functional.silu(q[query, part] @ k[key, part] + bias) / 6
+                mixed[query, part] += weight * v[key, part]
+    expected = states + block.mixed(block.mixed_norm(mixed) * u)
+    torch.testing.assert_close(block(states, ages), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_esasrec_block_equals_the_formula() -> None:
+    torch.manual_seed(1)
+    block = shaken(build(configured("esasrec", width=8), 5)).blocks[0]  # type: ignore[index]
+    x = torch.randn(2, 5, 8)
+    x = (first := x) + torch.sigmoid(block.attention_gate(x)) * block.attend(block.attention_norm(x))
+    normed = block.feed_norm(x)
+    swiglu = block.narrow(torch.nn.functional.silu(block.open(normed)) * block.widen(normed))
+    torch.testing.assert_close(block(first), x + torch.sigmoid(block.feed_gate(x)) * swiglu, atol=1e-5, rtol=1e-5)
+
+
+def test_an_lstm_starts_by_remembering() -> None:
+    model = build(configured("lstm", num_blocks=1), 5)
+    biases = dict(model.layers.named_parameters())["bias_ih_l0"].chunk(4)  # type: ignore[union-attr]
+    assert [float(part.detach().mean()) for part in biases] == [0, 1, 0, 0]
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_scores_are_cosines_where_the_setting_says_so(name: str, batch: Batch) -> None:
+    torch.manual_seed(1)
+    model = shaken(build(configured(name, cosine_scale=16.0), RING.size))
+    scores = last_states(model, batch) @ model.as_scored(model.item_table())[1:].T
+    assert scores.abs().max() <= 16.001
+    # An item's length says nothing: stretched rows score the same.
+    with torch.no_grad():
+        states, stretched = last_states(model, batch), model.item_table() * torch.rand(RING.size + 1, 1).add(0.1)
+    torch.testing.assert_close(states @ model.as_scored(stretched)[1:].T, scores)

@@ -1,12 +1,13 @@
 """Trains a small model on files, as the job's workers do: for tests that kill it or start it twice over.
 
-python tests/learn/train_once.py FOLDER DROPOUT [KILL_AT_STEP]
+python tests/learn/train_once.py FOLDER '{"dropout": 0.3, "kill_at": 19, "loss": "bce"}'
 
 Reads FOLDER/part-*.parquet, keeps FOLDER/checkpoint.safetensors, writes FOLDER/weights.safetensors.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -29,16 +30,18 @@ CONF = settings.load_conf().train.model_copy(
 )
 
 
-def training_set(folder: Path) -> TrainingSet:
-    return TrainingSet(sorted(folder.glob("part-*.parquet")), RING, CONF, max_length=8, rows_in_memory=100)
+def training_set(folder: Path, conf: settings.Train = CONF) -> TrainingSet:
+    return TrainingSet(sorted(folder.glob("part-*.parquet")), RING, conf, max_length=8, rows_in_memory=100)
 
 
-def main(folder: Path, dropout: float, kill_at: int | None) -> None:
+def main(folder: Path, *, dropout: float = 0.0, kill_at: int | None = None, **changes: object) -> None:
+    """`changes` are of `[train]`."""
     torch.set_num_threads(1)
+    conf = CONF.model_copy(update=changes)
     model = settings.Model(name="sasrec", width=16, num_blocks=1, num_heads=2, max_length=8, dropout=dropout)
     path = folder / "checkpoint.safetensors"
     with process_group() as group:
-        torch.manual_seed(CONF.seed + group.rank)  # ranks begin with other weights; the first one's count
+        torch.manual_seed(conf.seed + group.rank)  # ranks begin with other weights; the first one's count
         trained = build(model, RING.size)
 
         def log(step: int, metrics: dict[str, float]) -> None:
@@ -50,10 +53,10 @@ def main(folder: Path, dropout: float, kill_at: int | None) -> None:
                 checkpoint.write(path, "test")
 
         resume = Checkpoint.read(path, "test")
-        train(trained, training_set(folder), CONF, group=group, log=log, save=save, resume=resume)
+        train(trained, training_set(folder, conf), conf, group=group, log=log, save=save, resume=resume)
         if group.rank == 0:
             save_file(trained.state_dict(), folder / "weights.safetensors")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else None)
+    main(Path(sys.argv[1]), **json.loads(sys.argv[2]))

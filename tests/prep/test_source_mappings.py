@@ -169,9 +169,9 @@ def test_online_retail(spark: SparkSession) -> None:
         ),
     )
     assert found.rejected("536004", "536005", "A536006") == [
-        ("536004", ["item_code_is_no_product"]),
+        ("536004", ["item_is_no_product"]),
         ("536005", ["actor_missing", "price_missing"]),
-        ("A536006", ["actor_missing", "price_negative", "item_code_is_no_product", "price_missing"]),
+        ("A536006", ["actor_missing", "item_is_no_product", "price_negative", "price_missing"]),
     ]
 
 

@@ -18,7 +18,7 @@ from nightjar.learn.checkpoint import load_model
 from nightjar.learn.metrics import MISS
 from nightjar.score import evaluation
 from nightjar.score.catalogue import Catalogue
-from nightjar.score.evaluation import Evaluation, evaluate, markov_scorer, model_scorer, popularity_scorer
+from nightjar.score.evaluation import Evaluation, baseline_scorers, evaluate, model_scorer, popularity_scorer
 from nightjar.score.model import CatalogueModel
 from nightjar.score.recommend import Champion, Recommender
 from nightjar.score.rules import Policy
@@ -84,7 +84,7 @@ def test_everybody_is_accounted_for(window: Window) -> None:
 
 
 def test_markov_ranks_equal_their_definition(window: Window) -> None:
-    found = window.evaluate("purchased", markov=markov_scorer(CATALOGUE, [window.sequences]))
+    found = window.evaluate("purchased", markov=baseline_scorers(CATALOGUE, [window.sequences])["markov"])
     follows: dict[tuple[str, str], int] = {}
     for text in window.histories.values():
         items = [entry.split(":")[1] for entry in text.split()]
@@ -138,13 +138,74 @@ def test_an_item_outside_of_a_models_vocabulary_is_a_miss(tmp_path: Path, champi
 
 def test_intervals_and_differences_are_of_the_same_people(window: Window) -> None:
     found = window.evaluate(
-        "none", popularity=popularity_scorer(CATALOGUE), markov=markov_scorer(CATALOGUE, [window.sequences])
+        "none",
+        popularity=popularity_scorer(CATALOGUE),
+        markov=baseline_scorers(CATALOGUE, [window.sequences])["markov"],
     )
     interval = found.intervals("markov", seed=1)["hr@10"]
     assert interval.mean == found.means("markov")["hr@10"]
     assert interval.low < interval.mean < interval.high
     difference = found.differences("markov", "popularity", seed=1)["mrr"]
     assert difference.mean == pytest.approx(found.means("markov")["mrr"] - found.means("popularity")["mrr"])
+
+
+def test_slices_are_of_the_people_judged(tmp_path: Path) -> None:
+    """Five people: one new, one with much, one whose item is rare, one whose item is not in the catalogue."""
+    long = " ".join(["V:i01"] * 25)
+    window = Window(
+        tmp_path,
+        {"a": "V:i01", "b": long, "c": "V:i01 V:i02 V:i03", "d": "V:i01 P:i02", "e": "V:i05 V:i06"},
+        {"a": "V:i29", "b": "V:i29", "c": "V:i00", "d": "V:new", "e": "V:i28"},
+    )
+    found = window.evaluate("none", popularity=popularity_scorer(CATALOGUE))
+    chosen = {name: np.flatnonzero(mask).tolist() for name, mask in found.slices().items()}
+    # Items have 50 to 79 events: the 24 most popular, i06 to i29, are what 80 % of them need.
+    assert chosen == {
+        "cold: up to 2 entries": [0, 3, 4],
+        "short history: up to 5": [0, 2, 3, 4],
+        "long history: from 20": [1],
+        "tail items": [2],
+        "head items": [0, 1, 4],
+        "platform web": [0, 1, 2, 3, 4],
+    }
+    by_slice = found.by_slice("popularity", seed=1)
+    ranks = found.ranks["popularity"]
+    assert by_slice["head items"]["mrr"].mean == pytest.approx(np.mean(1 / ranks[[0, 1, 4]]))
+    assert by_slice["tail items"]["hr@10"].mean == float(ranks[2] <= 10)
+
+
+def test_lists_of_popularity_are_all_the_same(window: Window) -> None:
+    found = window.evaluate("none", popularity=popularity_scorer(CATALOGUE))
+    beside = found.beside_accuracy("popularity")
+    assert beside["coverage@10"] == pytest.approx(10 / 30)
+    assert beside["personalisation@10"] == pytest.approx(0)
+    assert beside["gini@10"] == pytest.approx(20 / 30)  # a third of the items has equal shares, the others none
+    assert "diversity@10" not in beside, "these items have no category"
+
+
+def test_diversity_knows_categories(window: Window) -> None:
+    column = pa.array([f"c{number % 2}" for number in range(30)])
+    place = ITEMS.schema.get_field_index("category")
+    sorted_items = Catalogue.from_items(ITEMS.set_column(place, "category", column))
+    found = evaluate(
+        {"popularity": popularity_scorer(sorted_items)},
+        sorted_items,
+        sequences=[window.sequences],
+        holdout=[window.holdout],
+        exclude="none",
+    )
+    odd = sum(NAMES.index(name) % 2 for name in POPULAR[:10])
+    assert found.beside_accuracy("popularity")["diversity@10"] == pytest.approx(odd * (10 - odd) / 45)
+
+
+def test_a_hidden_target_is_a_miss_where_the_protocol_says_so(tmp_path: Path) -> None:
+    window = Window(tmp_path, {"a": "V:i01"}, {"a": "V:i01 V:i02"})
+    scorers = {"popularity": popularity_scorer(CATALOGUE)}
+    files = {"sequences": [window.sequences], "holdout": [window.holdout]}
+    taken = evaluate(scorers, CATALOGUE, **files, exclude="seen")
+    assert taken.ranks["popularity"][0] < MISS
+    missed = evaluate(scorers, CATALOGUE, **files, exclude="seen", hidden_targets=True)
+    assert missed.ranks["popularity"].tolist() == [MISS]
 
 
 def test_an_empty_window_gives_zeros(tmp_path: Path) -> None:

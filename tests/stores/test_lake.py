@@ -22,7 +22,7 @@ from nightjar.contracts import EVENTS, SEQUENCES, SESSIONS, VOCABULARY, BadInput
 from nightjar.contracts.render import arrow_schema
 from nightjar.settings import repository
 from nightjar.stores import lake as lake_module
-from nightjar.stores.lake import KEPT_SNAPSHOTS, Entry, Lake, Part, Staged, Stored, combined, write_bucket
+from nightjar.stores.lake import KEPT_SNAPSHOTS, Entry, Lake, Part, Staged, Stored, _part, combined, write_bucket
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -302,6 +302,16 @@ def test_the_hash_knows_every_column_and_where_its_nulls_are(tmp_path: Path) -> 
     found = [write_bucket(tmp_path, EVENTS, DAY, 0, row).content_hash for row in rows]
     assert found[0] == found[1]
     assert len(set(found)) == 1 + len(different)
+
+
+def test_a_column_without_values_hashes_alike_whether_its_file_says_so_or_not(tmp_path: Path) -> None:
+    rows = pa.Table.from_pylist([event(f"e{n}", device_id=None, price=None) for n in range(9)], arrow_schema(EVENTS))
+    told = write_bucket(tmp_path, EVENTS, DAY, 0, rows)
+    silent = tmp_path / "silent.parquet"
+    pq.write_table(rows, silent, write_statistics=False)
+    assert pq.read_metadata(told.file).row_group(0).column(6).statistics.null_count == len(rows)
+    assert pq.read_metadata(silent).row_group(0).column(6).statistics is None
+    assert _part(EVENTS, str(silent)).content_hash == told.content_hash
 
 
 @pytest.mark.spark

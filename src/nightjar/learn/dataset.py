@@ -11,7 +11,7 @@ rank needs to talk to another about data.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from nightjar import settings
 from nightjar.learn.batch import Batch
-from nightjar.learn.histories import COLUMNS, Histories, histories_from_arrow, open_parquet, read_histories
+from nightjar.learn.histories import Histories, columns_of, histories_from_arrow, open_parquet, read_histories
 from nightjar.learn.vocabulary import Vocabulary
 
 Indices = NDArray[np.int64]
@@ -42,7 +42,7 @@ class Examples(NamedTuple):
     num_targets: int  #: of the whole global batch, over all ranks
 
     def to(self, device: torch.device | str) -> Examples:
-        return Examples(self.inputs.to(device), self.targets_N.to(device, non_blocking=True), self.num_targets)
+        return self._replace(inputs=self.inputs.to(device), targets_N=self.targets_N.to(device, non_blocking=True))
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,8 @@ class TrainingSet:
         for buffer in self._buffers(random):
             for people in self._global_batches(buffer, random):
                 if step >= start:
-                    yield self._examples(buffer, people, rank, world)
+                    chance = np.random.default_rng([self.conf.seed, epoch, step])
+                    yield self._examples(buffer, people, rank, world, chance)
                 step += 1
 
     def validation(self, *, rank: int, world: int) -> Iterator[tuple[Batch, Tensor]]:
@@ -119,6 +120,13 @@ class TrainingSet:
             validated = self._held_out(buffer).sum()
             totals += [len(buffer), (num_targets > 0).sum(), validated, num_targets.sum(), buffer.num_unknown]
         return Census(*totals.tolist())
+
+    def item_counts(self) -> Indices:
+        """How often each item occurs, by item index; the files are read once."""
+        counts_V = np.zeros(self.vocabulary.size + 1, np.int64)
+        for buffer in self._in_file_order():
+            counts_V += np.bincount(buffer.items, minlength=len(counts_V))
+        return counts_V
 
     # -- rows
 
@@ -152,7 +160,7 @@ class TrainingSet:
         for number in row_groups:
             file, group = self.row_groups[number]
             with open_parquet(file) as parquet:
-                batches = parquet.iter_batches(self.rows_in_memory, row_groups=[group], columns=list(COLUMNS))
+                batches = parquet.iter_batches(self.rows_in_memory, row_groups=[group], columns=columns_of(parquet))
                 for rows in batches:
                     yield histories_from_arrow(rows, self.vocabulary, max_length=self.max_length + 1)
 
@@ -160,32 +168,61 @@ class TrainingSet:
 
     def _held_out(self, histories: Histories) -> Indices:
         """1 for validation users with a history before their last item, else 0."""
-        chosen = hashed_share(histories.user_ids) < self.conf.validation_share
+        share = min(self.conf.validation_share, self.conf.max_validation_users / max(1, self.num_rows))
+        chosen = hashed_share(histories.user_ids) < share
         return np.where(chosen & (histories.lengths >= 2), np.int64(1), np.int64(0))
 
     def _num_targets(self, histories: Histories) -> Indices:
         return np.minimum(np.maximum(histories.lengths - self._held_out(histories) - 1, 0), self.max_length)
 
     def _global_batches(self, buffer: Histories, random: np.random.Generator) -> list[np.ndarray]:
-        """People with targets, each once, in batches of similar length and random order."""
+        """People with targets, each once, in batches of similar length and of about as many targets, in random order.
+
+        As many: each step is one step of the optimizer, so a step of few targets would make
+        each of them count for more, and the longest histories would set the memory that is needed.
+        """
         num_targets = self._num_targets(buffer)
         people = random.permutation(np.flatnonzero(num_targets))
         batches: list[np.ndarray] = []
         for pool in _chunks(people, BATCHES_PER_POOL * self.conf.batch_users):
             by_length = pool[np.argsort(num_targets[pool], kind="stable")]
-            batches += _chunks(by_length, self.conf.batch_users)
+            upto = np.cumsum(num_targets[by_length])
+            num_batches = -(-len(pool) // self.conf.batch_users)
+            ends = np.searchsorted(upto, upto[-1] * np.arange(1, num_batches) / num_batches)
+            batches += [batch for batch in np.split(by_length, ends) if len(batch)]
         return [batches[number] for number in random.permutation(len(batches))]
 
-    def _examples(self, buffer: Histories, people: np.ndarray, rank: int, world: int) -> Examples:
+    def _examples(
+        self, buffer: Histories, people: np.ndarray, rank: int, world: int, chance: np.random.Generator
+    ) -> Examples:
         """Every `world`-th person from `rank` on: the batch is sorted by length, so shares weigh the same."""
         everyone = buffer.take(people)
         num_targets = int(self._num_targets(everyone).sum())
-        mine = buffer.take(people[rank::world])
-        histories = mine.latest(self.max_length + 1, skip=self._held_out(mine))
+        histories = everyone.latest(self.max_length + 1, skip=self._held_out(everyone))
+        asked = replace(histories, items=histories.items[self._later(histories.offsets, chance)])
+        mine = np.arange(rank, len(people), world)
+        histories, asked = histories.take(mine), asked.take(mine)
         is_target = np.ones(len(histories.items), bool)
         is_target[histories.offsets[:-1]] = False  # nothing precedes the oldest entry
         inputs = histories.latest(self.max_length, skip=1).batch(self.max_length)
-        return Examples(inputs, torch.from_numpy(histories.items[is_target]), num_targets)
+        return Examples(inputs, torch.from_numpy(asked.items[is_target]), num_targets)
+
+    def _later(self, offsets: Indices, chance: np.random.Generator) -> Indices:
+        """Which entry is asked for in the place of each: itself, or with `target_decay` one behind it.
+
+        Where order says little, what comes soon is as good an answer as what comes next, and there is more
+        of it (after the dense all-action loss of PinnerFormer, https://arxiv.org/abs/2205.04507). How many
+        places behind follows a geometric distribution that ends with the history. Drawn for all ranks
+        alike, so that their number changes nothing.
+        """
+        places: Indices = np.arange(offsets[-1], dtype=np.int64)
+        decay = self.conf.target_decay
+        if not decay:
+            return places
+        num_behind = np.repeat(offsets[1:], np.diff(offsets)) - 1 - places
+        drawn = chance.random(len(places)) * (1 - decay ** (num_behind + 1))
+        later: Indices = places + np.minimum(np.floor(np.log1p(-drawn) / np.log(decay)).astype(np.int64), num_behind)
+        return later
 
 
 def concatenated(parts: Sequence[Histories]) -> Histories:
@@ -201,7 +238,17 @@ def concatenated(parts: Sequence[Histories]) -> Histories:
         np.concatenate([part.times for part in parts]),
         np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]),
         sum(part.num_unknown for part in parts),
+        *(
+            _all_or_none(flats)
+            for flats in zip(*((p.platforms, p.price_buckets, p.sessions) for p in parts), strict=True)
+        ),
     )
+
+
+def _all_or_none(flats: tuple[np.ndarray | None, ...]) -> np.ndarray | None:
+    """What one file lacks is unknown for all: half of a training with and half without would teach nonsense."""
+    known = [flat for flat in flats if flat is not None]
+    return np.concatenate(known) if len(known) == len(flats) else None
 
 
 def hashed_share(names: pa.Array) -> np.ndarray:

@@ -23,7 +23,7 @@ def overfit_one_batch(
     for _ in range(steps):
         states_BLD = model.encode(inputs)
         real_BL = torch.arange(states_BLD.shape[1]) < inputs.lengths_B[:, None]
-        loss = full_softmax_loss(states_BLD[real_BL], model.item_table(), targets_N) / len(targets_N)
+        loss = full_softmax_loss(states_BLD[real_BL], model.as_scored(model.item_table()), targets_N) / len(targets_N)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -19,12 +19,15 @@ from nightjar.learn.vocabulary import Vocabulary
 #: Columns of the `sequences` and `holdout` tables that are read.
 COLUMNS = ("user_id", "item_ids", "kinds", "event_ts")
 
+#: Columns of `sequences` that are read where the files have them.
+MORE_COLUMNS = ("platforms", "price_buckets", "session_ordinals")
+
 
 @dataclass(frozen=True)
 class Histories:
     """Several people's histories without padding.
 
-    Person `p` owns entries `offsets[p]:offsets[p + 1]` of `items`, `kinds` and `times`, oldest first.
+    Person `p` owns entries `offsets[p]:offsets[p + 1]` of `items` and the others, oldest first.
     """
 
     user_ids: pa.Array
@@ -33,6 +36,10 @@ class Histories:
     times: np.ndarray  #: int64 seconds since 1970-01-01 UTC
     offsets: np.ndarray  #: int64, one more than people
     num_unknown: int  #: entries that were dropped because the vocabulary lacks the item
+    # None where the rows have no such column.
+    platforms: np.ndarray | None = None  #: int64 `Platform.code`
+    price_buckets: np.ndarray | None = None  #: int64 1 to 10; 0 is unknown
+    sessions: np.ndarray | None = None  #: int64 ordinal of the session, from 1
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -57,18 +64,33 @@ class Histories:
         lengths = latest.lengths
         width = max(int(lengths.max(initial=0)), 1)
         mask = np.arange(width) < lengths[:, None]
-        padded = []
-        for flat in (latest.items, latest.kinds, latest.times):
+
+        def padded(flat: np.ndarray) -> torch.Tensor:
             grid = np.zeros(mask.shape, np.int64)
             grid[mask] = flat  # row-major, the order of the flat arrays
-            padded.append(torch.from_numpy(grid))
-        return Batch(padded[0], padded[1], padded[2], torch.from_numpy(lengths))
+            return torch.from_numpy(grid)
+
+        more = (latest.platforms, latest.price_buckets, latest.sessions)
+        return Batch(
+            padded(latest.items),
+            padded(latest.kinds),
+            padded(latest.times),
+            torch.from_numpy(lengths),
+            *(None if flat is None else padded(flat) for flat in more),
+        )
 
     def _slice(self, user_ids: pa.Array, starts: np.ndarray, lengths: np.ndarray) -> Histories:
         offsets = _offsets(lengths)
         entries = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
+        more = (self.platforms, self.price_buckets, self.sessions)
         return Histories(
-            user_ids, self.items[entries], self.kinds[entries], self.times[entries], offsets, self.num_unknown
+            user_ids,
+            self.items[entries],
+            self.kinds[entries],
+            self.times[entries],
+            offsets,
+            self.num_unknown,
+            *(None if flat is None else flat[entries] for flat in more),
         )
 
 
@@ -85,7 +107,7 @@ def read_histories(
     """
     for file in files:
         with open_parquet(file) as parquet:
-            for rows in parquet.iter_batches(batch_size=rows_per_batch, columns=list(COLUMNS)):
+            for rows in parquet.iter_batches(batch_size=rows_per_batch, columns=columns_of(parquet)):
                 yield histories_from_arrow(rows, vocabulary, max_length=max_length)
 
 
@@ -101,6 +123,11 @@ def open_parquet(file: str | Path) -> pq.ParquetFile:
     return parquet
 
 
+def columns_of(parquet: pq.ParquetFile) -> list[str]:
+    """What is read of the file."""
+    return [*COLUMNS, *(name for name in MORE_COLUMNS if name in parquet.schema_arrow.names)]
+
+
 def histories_from_arrow(rows: pa.RecordBatch | pa.Table, vocabulary: Vocabulary, *, max_length: int) -> Histories:
     """Encode rows with `COLUMNS`; unknown items go, the latest `max_length` stay."""
     item_ids = _column(rows, "item_ids")
@@ -108,8 +135,18 @@ def histories_from_arrow(rows: pa.RecordBatch | pa.Table, vocabulary: Vocabulary
     known = items > 0
     all_offsets = _offsets(np.asarray(pc.fill_null(pc.list_value_length(item_ids), 0)))
     offsets = _offsets(known)[all_offsets]  # how many known entries precede each boundary
-    kinds, times = (np.asarray(_column(rows, name).flatten())[known].astype(np.int64) for name in COLUMNS[2:])
-    histories = Histories(_column(rows, "user_id"), items[known], kinds, times, offsets, int((~known).sum()))
+
+    def entries(name: str) -> np.ndarray | None:
+        if name not in rows.schema.names:
+            return None
+        values: np.ndarray = np.asarray(_column(rows, name).flatten())[known].astype(np.int64)
+        return values
+
+    kinds, times = entries("kinds"), entries("event_ts")
+    assert kinds is not None, COLUMNS
+    assert times is not None, COLUMNS
+    more = (entries(name) for name in MORE_COLUMNS)
+    histories = Histories(_column(rows, "user_id"), items[known], kinds, times, offsets, int((~known).sum()), *more)
     return histories.latest(max_length)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,8 +17,9 @@ from nightjar import settings
 from nightjar.contracts import BadInput
 from nightjar.learn.checkpoint import Checkpoint, Progress
 from nightjar.learn.dataset import Examples, TrainingSet
-from nightjar.learn.losses import full_softmax_loss
 from nightjar.learn.models import SequenceModel
+from nightjar.learn.objective import Objective, item_embedding
+from nightjar.learn.optimizer import RowAdamW
 from nightjar.learn.parallel import FlatGradients, Group
 from nightjar.learn.validation import validation_ndcg
 
@@ -52,16 +54,19 @@ def train(
     """
     model.to(group.device).train()
     group.copy_from_first(model.parameters())
-    optimizer = torch.optim.AdamW(model.parameters(), lr=conf.learning_rate, weight_decay=conf.weight_decay, fused=True)
+    objective = Objective.of(conf, data)
+    objective.prepare(model)
+    optimizer = RowAdamW(model.parameters(), lr=conf.learning_rate, weight_decay=conf.weight_decay, fused=True)
     checkpoint = resume or Checkpoint(Progress(), {}, {})
     checkpoint.restore(model, optimizer)
     progress, best = checkpoint.progress, checkpoint.best
-    gradients = FlatGradients(model.parameters(), group.device)
-    while progress.epoch < conf.epochs and progress.stale_epochs < conf.patience_epochs:
+    table = item_embedding(model).weight if objective.rows_only else None
+    gradients = FlatGradients(model.parameters(), group.device, by_rows=table)
+    while progress.epoch < conf.pretrain_epochs + conf.epochs and progress.stale_epochs < conf.patience_epochs:
         for examples in data.batches(progress.epoch, rank=group.rank, world=group.world, start=progress.step):
             _seed(conf.seed, progress, group.rank)
             gradients.clear()
-            loss = gradients.summed(group, _backward(model, examples.to(group.device)))
+            loss = gradients.summed(group, _backward(model, objective, examples.to(group.device), progress))
             if not math.isfinite(loss):
                 raise BadInput(f"the loss became {loss} at step {progress.num_steps}", "lower train.learning_rate")
             optimizer.step()
@@ -69,7 +74,9 @@ def train(
             log(progress.num_steps, {"loss": loss})
             if progress.step % conf.checkpoint_every_steps == 0:
                 save(Checkpoint.of(progress, model, optimizer, best))
-        ndcg = validation_ndcg(model, data.validation(rank=group.rank, world=group.world), group)
+        ndcg = None
+        if progress.epoch >= conf.pretrain_epochs:
+            ndcg = validation_ndcg(model, data.validation(rank=group.rank, world=group.world), group)
         log(progress.num_steps, progress.epoch_metrics(ndcg))
         if ndcg is None or progress.best_ndcg is None or ndcg > progress.best_ndcg:
             best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
@@ -79,13 +86,18 @@ def train(
     return progress
 
 
-def _backward(model: SequenceModel, examples: Examples) -> Tensor | None:
+def _backward(model: SequenceModel, objective: Objective, examples: Examples, progress: Progress) -> Tensor | None:
     """Add this share's part of the gradient of the mean loss over the global batch; None for an empty share."""
     if not len(examples.targets_N):
         return None
-    states_BLD = model.encode(examples.inputs)
-    real_BL = torch.arange(states_BLD.shape[1], device=states_BLD.device) < examples.inputs.lengths_B[:, None]
-    loss = full_softmax_loss(states_BLD[real_BL], model.item_table(), examples.targets_N) / examples.num_targets
+    conf = objective.conf
+    item_loss = partial(objective, name=(conf.seed, progress.epoch, progress.step))
+    if progress.epoch < conf.pretrain_epochs:
+        total = model.pretraining_loss(examples.inputs, item_loss, conf.mask_share)
+    else:
+        states_ND = model.encode(examples.inputs)[examples.inputs.real_BL]
+        total = item_loss(states_ND, model.item_table(), examples.targets_N)
+    loss = total / examples.num_targets
     loss.backward()
     return loss
 

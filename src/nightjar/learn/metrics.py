@@ -4,20 +4,25 @@ A rank is 1-based; `MISS` (infinity) stands for a target that the scorer could n
 counts in every denominator and adds nothing to any numerator. There is one target per user, so
 recall@k of that target and hr@k are the same number; `recall` is for sets of targets.
 
-Legend: B users, N items.
+Legend: B users, N items, K places of a list.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 MISS = math.inf
+
+#: Lengths of lists that evaluation reports.
+CUTOFFS = (1, 5, 10, 20, 50)
 
 #: Resampled cells held at once by the bootstrap: 32 MiB of counts.
 _CELLS = 2**22
@@ -68,13 +73,15 @@ def ndcg(ranks: Floats, k: int) -> Floats:
     return np.where(ranks <= k, 1.0 / np.log2(1.0 + ranks), 0.0)
 
 
-def reciprocal_rank(ranks: Floats) -> Floats:
-    """Per user: 1 / rank over the full ranking; its mean is MRR.
+def reciprocal_rank(ranks: Floats, k: float = math.inf) -> Floats:
+    """Per user: 1 / rank within the first k, else 0; its mean is MRR@k, without k that of the full ranking.
 
     >>> reciprocal_rank(np.array([1.0, 4.0, MISS])).tolist()
     [1.0, 0.25, 0.0]
+    >>> reciprocal_rank(np.array([1.0, 4.0, MISS]), k=3).tolist()
+    [1.0, 0.0, 0.0]
     """
-    return 1.0 / ranks
+    return np.where(ranks <= k, 1.0 / ranks, 0.0)
 
 
 def recall(ranks: Floats, owners: NDArray[np.int64], num_users: int, k: int) -> Floats:
@@ -96,6 +103,121 @@ def recall(ranks: Floats, owners: NDArray[np.int64], num_users: int, k: int) -> 
 def per_user(ranks: Floats) -> dict[str, Floats]:
     """The metrics that evaluation reports and that `promotion.metric` may name."""
     return {"hr@10": hr(ranks, 10), "ndcg@10": ndcg(ranks, 10), "mrr": reciprocal_rank(ranks)}
+
+
+def at_cutoffs(ranks: Floats, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, Floats]:
+    """HR, NDCG and MRR per user at each length of a list, by name, such as `ndcg@10`.
+
+    With one target per user, hr@k is also recall@k and what the literature on sessions calls P@k.
+
+    >>> {name: values.tolist() for name, values in at_cutoffs(np.array([2.0]), [1, 5]).items() if "ndcg" not in name}
+    {'hr@1': [0.0], 'hr@5': [1.0], 'mrr@1': [0.0], 'mrr@5': [0.5]}
+    """
+    kinds = {"hr": hr, "ndcg": ndcg, "mrr": reciprocal_rank}
+    return {f"{name}@{k}": metric(ranks, k) for name, metric in kinds.items() for k in cutoffs}
+
+
+# Beside accuracy: what lists do to the catalogue. `shown_N` says in how many lists each item stands.
+
+
+def coverage(shown_N: Counts) -> float:
+    """Share of the catalogue that stands in at least one list.
+
+    >>> coverage(np.array([3, 0, 1, 0]))
+    0.5
+    """
+    return float((shown_N > 0).mean()) if len(shown_N) else 0.0
+
+
+def gini(shown_N: Counts) -> float:
+    """How unequally places go to items: 0 when all get as many, near 1 when one gets all.
+
+    >>> gini(np.array([2, 2, 2, 2]))
+    0.0
+    >>> gini(np.array([0, 0, 0, 8]))
+    0.75
+    """
+    total = int(shown_N.sum())
+    if not total:
+        return 0.0
+    num_items, ascending = len(shown_N), np.sort(shown_N)
+    return float(((2 * np.arange(1, num_items + 1) - num_items - 1) * ascending).sum() / (num_items * total))
+
+
+def novelty(shown_N: Counts, events_N: Counts) -> float:
+    """Mean surprise of a place in a list: -log2 of the item's share of events, in bits, each item with one event more.
+
+    Self-information as in Zhou et al. 2010 (https://doi.org/10.1073/pnas.1000488107); one more, so that an item
+    without events surprises finitely.
+
+    >>> novelty(np.array([1, 1]), np.array([2, 0]))
+    1.207518749639422
+    """
+    if not shown_N.sum():
+        return 0.0
+    surprise_N = -np.log2((events_N + 1) / (events_N + 1).sum())
+    return float((shown_N * surprise_N).sum() / shown_N.sum())
+
+
+def popularity_lift(shown_N: Counts, events_N: Counts) -> float:
+    """Mean popularity of what is shown over that of what people touch: 1 shows as they touch, above is bias.
+
+    Abdollahpouri et al. 2019, https://arxiv.org/abs/1907.13286, over places rather than people.
+
+    >>> popularity_lift(np.array([4, 0]), np.array([3, 1]))  # 3 against (3 x 3 + 1 x 1) / 4
+    1.2
+    """
+    if not shown_N.sum() or not events_N.sum():
+        return 0.0
+    shown = (shown_N * events_N).sum() / shown_N.sum()
+    touched = (events_N.astype(np.float64) ** 2).sum() / events_N.sum()
+    return float(shown / touched)
+
+
+def personalisation(shown_N: Counts, num_lists: int) -> float:
+    """Mean share of a list that another person's list lacks; 0 when everybody is shown the same.
+
+    The inter-user diversity of Zhou et al. 2010, exact over all pairs of lists: an item in c lists is
+    shared by c (c - 1) / 2 of the pairs. Lists are taken to be equally long.
+
+    >>> personalisation(np.array([2, 1, 1]), num_lists=2)  # lists (0, 1) and (0, 2)
+    0.5
+    """
+    places = float(shown_N.sum())
+    if num_lists < 2 or not places:
+        return 0.0
+    shared = (shown_N * (shown_N - 1.0)).sum() / (num_lists - 1)
+    return float(1 - shared / places)
+
+
+def diversity(groups_BK: NDArray[np.int64]) -> Floats:
+    """Per list: share of its pairs of items that are of different groups, such as categories; NaN without a pair.
+
+    Intra-list diversity (Ziegler et al. 2005, https://doi.org/10.1145/1060745.1060754). A negative group is unknown;
+    pairs with it do not count.
+
+    >>> diversity(np.array([[5, 5, 7], [5, -1, 7], [-1, -1, 3]])).tolist()
+    [0.6666666666666666, 1.0, nan]
+    """
+    known_BKK = (groups_BK[:, :, None] >= 0) & (groups_BK[:, None, :] >= 0)
+    known_BKK &= ~np.eye(groups_BK.shape[1], dtype=np.bool_)
+    different_BKK = known_BKK & (groups_BK[:, :, None] != groups_BK[:, None, :])
+    with np.errstate(invalid="ignore"):
+        shares: Floats = different_BKK.sum((1, 2)) / known_BKK.sum((1, 2))
+    return shares
+
+
+def in_the_tail(events_N: Counts, head_share: float = 0.8) -> NDArray[np.bool_]:
+    """Which items lie beyond the head: the most popular ones that have `head_share` of the events between them.
+
+    >>> in_the_tail(np.array([1, 6, 2, 1])).tolist()
+    [True, False, False, True]
+    """
+    order = np.argsort(-events_N, kind="stable")
+    before = np.cumsum(events_N[order]) - events_N[order]
+    tail_N = np.zeros(len(events_N), np.bool_)
+    tail_N[order] = before >= head_share * events_N.sum()
+    return tail_N
 
 
 def bootstrap(values: Floats, *, seed: int, num_resamples: int = 1000, level: float = 0.95) -> Interval:

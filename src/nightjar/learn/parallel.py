@@ -35,6 +35,26 @@ class Group:
         if self.world > 1:
             distributed.all_reduce(tensor)
 
+    def sum_of_rows(self, rows: Tensor) -> Tensor:
+        """The sum over all ranks of a sparse gradient of rows; every rank gets the same bits."""
+        rows = rows.coalesce()
+        if self.world == 1:
+            return rows
+        numbers, values = rows.indices()[0], rows.values()
+        count = torch.tensor([len(numbers)], device=numbers.device)
+        counts = [torch.empty_like(count) for _ in range(self.world)]
+        distributed.all_gather(counts, count)
+        most = int(torch.cat(counts).max())
+        # Messages of one length, the shorter ones filled up: of what is filled, nobody takes any.
+        everyones = []
+        for mine in (numbers, values):
+            padded = mine.new_zeros(most, *mine.shape[1:])
+            padded[: len(mine)] = mine
+            received = [torch.empty_like(padded) for _ in range(self.world)]
+            distributed.all_gather(received, padded)
+            everyones.append(torch.cat([part[: int(n)] for part, n in zip(received, counts, strict=True)]))
+        return torch.sparse_coo_tensor(everyones[0][None], everyones[1], rows.shape).coalesce()
+
     def copy_from_first(self, tensors: Iterable[Tensor]) -> None:
         """Give every rank the first rank's values."""
         for tensor in tensors if self.world > 1 else ():
@@ -70,10 +90,15 @@ def _device(local_rank: int) -> torch.device:
 
 
 class FlatGradients:
-    """All gradients as views of one buffer, with a place for the loss behind them: one message per step."""
+    """All gradients as views of one buffer, with a place for the loss behind them: one message per step.
 
-    def __init__(self, parameters: Iterable[Parameter], device: torch.device) -> None:
-        self.parameters = list(parameters)
+    A table of which a step touches few rows is not in it: its gradient is sparse, and so are its messages.
+    """
+
+    def __init__(self, parameters: Iterable[Parameter], device: torch.device, *, by_rows: Tensor | None) -> None:
+        """`by_rows`: the parameter whose gradient is sparse, if there is one."""
+        self.by_rows = by_rows
+        self.parameters = [parameter for parameter in parameters if parameter is not by_rows]
         self.buffer = torch.zeros(sum(p.numel() for p in self.parameters) + 1, device=device)
 
     def clear(self) -> None:
@@ -83,10 +108,17 @@ class FlatGradients:
         for parameter in self.parameters:
             parameter.grad = self.buffer[start : start + parameter.numel()].view_as(parameter)
             start += parameter.numel()
+        if self.by_rows is not None:
+            self.by_rows.grad = None
 
     def summed(self, group: Group, loss: Tensor | None) -> float:
         """Sum gradients and loss over the ranks; a rank without targets passes None."""
         if loss is not None:
             self.buffer[-1] = loss.detach()
         group.sum_in_place(self.buffer)
+        table = self.by_rows
+        if table is not None:
+            untouched = table.new_zeros(0, dtype=torch.int64)[None], table.new_zeros(0, table.shape[1])
+            rows = torch.sparse_coo_tensor(*untouched, table.shape) if table.grad is None else table.grad
+            table.grad = group.sum_of_rows(rows)
         return float(self.buffer[-1])

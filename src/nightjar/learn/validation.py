@@ -25,10 +25,11 @@ def validation_ndcg(model: SequenceModel, batches: Iterable[tuple[Batch, Tensor]
     """Mean NDCG@10 over the validation users of all ranks; None without any. The model is left in train mode."""
     model.eval()
     totals = torch.zeros(2, dtype=torch.float64, device=group.device)
+    items_VD = model.as_scored(model.item_table())
     for batch, targets_B in batches:
         states_BLD = model.encode(batch.to(group.device))
         last_BD = states_BLD[torch.arange(len(states_BLD)), batch.lengths_B.to(group.device) - 1]
-        ranks_B = target_ranks(last_BD, model.item_table(), targets_B.to(group.device))
+        ranks_B = target_ranks(last_BD, items_VD, targets_B.to(group.device))
         gains_B = metrics.ndcg(ranks_B.cpu().numpy().astype(np.float64), 10)
         totals += torch.tensor([gains_B.sum(), len(gains_B)], dtype=torch.float64, device=group.device)
     group.sum_in_place(totals)

@@ -15,7 +15,7 @@ JOBS = (
 )
 
 #: Scorers in the order of the page.
-SCORERS = ("candidate", "champion", "popularity", "markov")
+SCORERS = ("candidate", "champion", "popularity", "markov", "cooccurrence", "item-knn")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,12 @@ class Scorer:
 
     @property
     def label(self) -> str:
-        known = {"popularity": "Popularity", "markov": "Last-item Markov", "champion": "Champion so far"}
+        known = {
+            "champion": "Champion so far",
+            "markov": "Last-item Markov",
+            "cooccurrence": "Co-occurrence",
+            "item-knn": "Item-kNN",
+        }
         name = known.get(self.name, self.name.capitalize())
         return f"{name}, version {self.version}" if self.version else name
 

@@ -20,7 +20,22 @@ import pyarrow.compute as pc
 from nightjar.contracts import EVENTS, QUARANTINE, USERS, Table
 from nightjar.contracts.render import arrow_schema
 from nightjar.prep import bots
-from nightjar.prep.arrays import Bools, Int64s, codes, flags, micros, nulls, one, ranks, stream_order
+from nightjar.prep.arrays import (
+    Bools,
+    Int64s,
+    by_day,
+    codes,
+    distinct,
+    flags,
+    kept,
+    micros,
+    nulls,
+    one,
+    ranks,
+    stream_order,
+    taken,
+    together,
+)
 from nightjar.prep.duplicates import Winners, winners
 from nightjar.prep.pseudonyms import pseudonyms, sealed, unsealed
 from nightjar.settings import Clean
@@ -114,22 +129,23 @@ def land(
         days: the drops at work; what they brought before is replaced,
         replay: unless these are records that a drop failed to bring, in addition to what it brought.
     """
-    rows = _filled(rows)
-    good = one(pc.is_null(rows["reasons"]))
-    kept, bad = rows.filter(good), rows.filter(pc.invert(good))
+    rows = _filled(rows.combine_chunks())
+    good = flags(pc.is_null(rows["reasons"]))
+    fine, bad = kept(rows, good), kept(rows, ~good)
     landed_again = set() if replay else set(days)
-    named, users = _with_pseudonyms(kept, shop, key)
+    named, users = _with_pseudonyms(fine, shop, key)
     near, touched = _touched(named, stored, landed_again)
     # What is stored comes first: a replayed record that the drop had brought after all is the duplicate.
-    events = pa.concat_tables([near, named]).combine_chunks()
+    events = together([near, named])
     is_new = np.arange(len(events)) >= len(near)
     won = winners(events, is_new)
     ordered, drops = _ordered(events, won)
+    days_of_events = by_day(ordered)
     counts = _counts(rows, bad, drops, won, is_new)
     if replay:
         _add_displaced(counts, near, drops[~is_new[won.rows]], days)
     return Landing(
-        {day: with_bot_rule(_on(ordered, day), clean) for day in touched},
+        {day: with_bot_rule(days_of_events.get(day, ordered.slice(0, 0)), clean) for day in touched},
         _quarantine(bad, source, key),
         users,
         counts,
@@ -207,22 +223,15 @@ def visitor(events: pa.Table) -> pa.Array:
 
 def _ordered(events: pa.Table, won: Winners) -> tuple[pa.Table, Int64s]:
     """The winners by day and then in stream order, moved once; and the drop of each, in the order of `won`."""
-    keys = events.select(["dt", "device_id", "user_id", "event_ts", "event_id", "landed"]).take(pa.array(won.rows))
+    keys = taken(events.select(["dt", "device_id", "user_id", "event_ts", "event_id", "landed"]), won.rows)
     order = stream_order(_days(keys["dt"]), ranks(visitor(keys)), micros(keys["event_ts"]), event_id=keys["event_id"])
     rows = won.rows if order is None else won.rows[order]
-    return events.take(pa.array(rows)).combine_chunks(), _drops(keys)
+    return taken(events, rows), _drops(keys)
 
 
 def _days(column: pa.ChunkedArray | pa.Array) -> Int64s:
     """Dates as days since 1970."""
     return np.asarray(one(column).cast(pa.int32()).to_numpy(zero_copy_only=False), np.int64)
-
-
-def _on(events: pa.Table, day: date) -> pa.Table:
-    """A day's rows of events that are ordered by day."""
-    days, wanted = _days(events["dt"]), day.toordinal() - NO_DAY.toordinal()
-    first, last = np.searchsorted(days, wanted, "left"), np.searchsorted(days, wanted, "right")
-    return events.slice(first, last - first)
 
 
 def without(events: pa.Table, event_ids: Sequence[str], clean: Clean) -> pa.Table:
@@ -276,7 +285,7 @@ def _counts(rows: pa.Table, bad: pa.Table, drops: Int64s, won: Winners, is_new: 
     counts: dict[str, dict[str, int]] = {}
 
     def add(name: str, days: Int64s, number: Int64s | None = None) -> None:
-        found, where = np.unique(days, return_inverse=True)
+        found, where = distinct(days)
         sums = np.bincount(where, weights=number, minlength=len(found))
         for day, value in zip(found, sums, strict=True):
             drop = counts.setdefault(_iso(int(day)), dict.fromkeys(COUNTED, 0))

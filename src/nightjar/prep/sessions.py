@@ -28,16 +28,21 @@ from nightjar.prep import bots
 from nightjar.prep.arrays import (
     Bools,
     Int64s,
+    by_day,
     codes,
     dates,
     days_of,
     differs,
     flags,
     in_order,
+    kept,
     micros,
+    nulls,
     one,
     ranks,
     stream_order,
+    taken,
+    together,
 )
 from nightjar.prep.landing import Stored, visitor
 from nightjar.settings import Clean, Sessions
@@ -66,18 +71,15 @@ def stream_in(session_events: pa.Table) -> pa.Table:
 
 def session_events_from(stream: pa.Table, sessions: Sessions, time_zone: str) -> pa.Table:
     """Cut whole visitors' streams into sessions: rows of session_events in their order, `is_bot` still false."""
-    rows = _ordered(stream)
+    rows, visitors = _ordered(stream)
     ts, login = micros(rows["event_ts"]), codes(rows["login"])
-    starts = _starts(codes(rows["visitor_id"]), ts, login, sessions)
+    starts = _starts(visitors, ts, login, sessions)
     first = np.flatnonzero(starts)
     number = np.cumsum(starts) - 1
-    of_login = np.maximum.reduceat(login, first) if len(first) else first
-    logins = one(rows["login"]).dictionary_encode().dictionary
-    user_id = logins.take(pa.array(of_login, mask=of_login < 0)).take(pa.array(number))
     columns = {
         "session_id": one(rows["event_id"]).take(pa.array(first[number])),
         "visitor_id": rows["visitor_id"],
-        "user_id": user_id,
+        "user_id": _logins(rows["login"], login, first, number),
         "dt": dates(days_of(ts[first], time_zone)[number]),
         "position": pa.array(np.arange(len(ts)) - first[number] + 1, pa.int32()),
         "logged_in": pa.array(login >= 0),
@@ -86,9 +88,20 @@ def session_events_from(stream: pa.Table, sessions: Sessions, time_zone: str) ->
     return pa.table(columns | {name: rows[name] for name in KEPT}).select(list(SESSION_EVENTS.names))
 
 
-def _ordered(rows: pa.Table) -> pa.Table:
-    order = stream_order(ranks(rows["visitor_id"]), micros(rows["event_ts"]), event_id=rows["event_id"])
-    return in_order(rows, order)
+def _logins(column: pa.ChunkedArray, login: Int64s, first: Int64s, number: Int64s) -> pa.Array:
+    """Each row's session's one login; `login` are the column's codes."""
+    if column.null_count == len(column):
+        return nulls(len(column), column.type)
+    of_session = np.maximum.reduceat(login, first)
+    known = one(column).dictionary_encode().dictionary
+    return known.take(pa.array(of_session, mask=of_session < 0)).take(pa.array(number))
+
+
+def _ordered(rows: pa.Table) -> tuple[pa.Table, Int64s]:
+    """Rows in stream order, and a number per visitor that rises with them."""
+    visitors = ranks(rows["visitor_id"])
+    order = stream_order(visitors, micros(rows["event_ts"]), event_id=rows["event_id"])
+    return in_order(rows, order), visitors if order is None else visitors[order]
 
 
 def _starts(visitors: Int64s, ts: Int64s, login: Int64s, sessions: Sessions) -> Bools:
@@ -141,12 +154,12 @@ def _cut(ts: Int64s, login: Int64s, longest: int, max_events: int) -> Bools:
 
 
 def finished(session_events: pa.Table, clean: Clean) -> tuple[pa.Table, pa.Table]:
-    """Whole sessions in stream order to both tables: session_events with `is_bot`, and sessions.
+    """Whole sessions to both tables, in stream order: session_events with `is_bot`, and sessions.
 
     Args:
         session_events: rows of the contract whose sessions are complete, in any order.
     """
-    rows = _ordered(session_events)
+    rows, _ = _ordered(session_events)
     if not len(rows):
         return rows, arrow_schema(SESSIONS).empty_table()
     position = one(rows["position"]).to_numpy()
@@ -158,7 +171,7 @@ def finished(session_events: pa.Table, clean: Clean) -> tuple[pa.Table, pa.Table
     is_bot = pc.is_valid(rule)
     at = rows.schema.get_field_index("is_bot")
     marked = rows.set_column(at, "is_bot", is_bot.take(pa.array(number)))
-    begin = rows.select(["session_id", "visitor_id", "user_id", "dt", "event_ts", "platform"]).take(pa.array(first))
+    begin = taken(rows.select(["session_id", "visitor_id", "user_id", "dt", "event_ts", "platform"]), first)
     columns = {name: begin[name] for name in ("session_id", "visitor_id", "user_id", "dt", "platform")}
     columns |= {
         "start_ts": begin["event_ts"],
@@ -199,10 +212,13 @@ def _bot_rules(rows: pa.Table, first: Int64s, number: Int64s, kinds: Int64s, cle
 
 def _first_of(column: pa.Array, number: Int64s, num_sessions: int) -> pa.Array:
     """Each session's first value that is not null."""
+    if column.null_count == len(column):
+        return nulls(num_sessions, column.type)
     filled = np.flatnonzero(flags(pc.is_valid(column)))
-    sessions, at = np.unique(number[filled], return_index=True)
+    sessions = number[filled]
+    is_first = np.r_[True, sessions[1:] != sessions[:-1]]
     where = np.full(num_sessions, -1)
-    where[sessions] = filled[at]
+    where[sessions[is_first]] = filled[is_first]
     return column.take(pa.array(where, mask=where < 0))
 
 
@@ -210,8 +226,9 @@ def _distinct(number: Int64s, items: Int64s, num_sessions: int) -> Int64s:
     """How many different items each session has."""
     known = items >= 0
     width = int(items.max(initial=0)) + 1
-    pairs = np.unique(number[known] * width + items[known])
-    return np.bincount(pairs // width, minlength=num_sessions)
+    pairs = np.sort(number[known] * width + items[known])
+    is_first = np.r_[True, pairs[1:] != pairs[:-1]][: len(pairs)]
+    return np.bincount(pairs[is_first] // width, minlength=num_sessions)
 
 
 def _revenue(rows: pa.Table, kinds: Int64s, first: Int64s) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -263,17 +280,23 @@ def rebuild(
         known = _around(stored, changed, sessions, beyond=known.beyond + timedelta(days=1))
         added, removed = _changes(now, known, changed, time_zone)
         pulled = _pulled(added, removed, known, sessions)
-    rows = known.rows.filter(pa.array(pulled))
-    gone = pc.is_in(rows["event_id"], value_set=one(removed["event_id"]))
-    kept = stream_in(rows.filter(pc.invert(gone)))
-    fresh = session_events_from(pa.concat_tables([kept, added]).combine_chunks(), sessions, time_zone)
-    days = sorted({*pc.unique(fresh["dt"]).to_pylist(), *pc.unique(rows["dt"]).to_pylist()})
-    untouched = known.rows.filter(pa.array(~pulled))
-    in_sessions, whole = {}, {}
-    for day in days:
-        of_day = pa.concat_tables([_on(untouched, day), _on(fresh, day).cast(untouched.schema)])
-        in_sessions[day], whole[day] = finished(of_day, clean)
-    return Rebuilt(in_sessions, whole, _renames(rows, fresh, night), len(added), len(removed))
+    rows = kept(known.rows, pulled)
+    gone = flags(pc.is_in(rows["event_id"], value_set=one(removed["event_id"])))
+    fresh = session_events_from(together([stream_in(kept(rows, ~gone)), added]), sessions, time_zone)
+    days = {*pc.unique(fresh["dt"]).to_pylist(), *pc.unique(rows["dt"]).to_pylist()}
+    beside = flags(pc.is_in(known.rows["dt"], value_set=pa.array(sorted(days), pa.date32()))) & ~pulled
+    of_days = together([kept(known.rows, beside), fresh.cast(known.rows.schema)])
+    in_sessions, whole = (by_day(table) for table in finished(of_days, clean))
+    return Rebuilt(
+        {day: in_sessions.get(day, _NO_EVENTS) for day in sorted(days)},
+        {day: whole.get(day, _NO_SESSIONS) for day in sorted(days)},
+        _renames(rows, fresh, night),
+        len(added),
+        len(removed),
+    )
+
+
+_NO_EVENTS, _NO_SESSIONS = arrow_schema(SESSION_EVENTS).empty_table(), arrow_schema(SESSIONS).empty_table()
 
 
 @dataclass(frozen=True)
@@ -303,17 +326,17 @@ def _changes(now: pa.Table, known: _Known, changed: Sequence[date], time_zone: s
     """What the stored sessions do not know yet: (events to add, stored events that are gone or differ)."""
     stream = stream_in(known.rows)
     wanted = np.array([day.toordinal() for day in changed], np.int64) - date(1970, 1, 1).toordinal()
-    stream = stream.filter(pa.array(np.isin(days_of(micros(stream["event_ts"]), time_zone), wanted)))
+    stream = kept(stream, np.isin(days_of(micros(stream["event_ts"]), time_zone), wanted))
     if not len(stream):
         return now, stream.cast(now.schema)
     at = pc.index_in(one(now["event_id"]), value_set=one(stream["event_id"]))
     found = flags(pc.is_valid(at))
-    pairs = now.filter(pa.array(found)), stream.take(at.filter(pa.array(found)))
+    pairs = kept(now, found), taken(stream, at.drop_null().to_numpy())
     same = np.zeros(len(now), bool)
     same[np.flatnonzero(found)] = ~differs(*pairs, _STREAM)
     unchanged = one(now["event_id"]).filter(pa.array(same))
-    gone = pc.invert(pc.is_in(stream["event_id"], value_set=unchanged))
-    return now.filter(pa.array(~same)), stream.filter(gone).cast(now.schema)
+    gone = ~flags(pc.is_in(stream["event_id"], value_set=unchanged))
+    return kept(now, ~same), kept(stream, gone).cast(now.schema)
 
 
 def _pulled(added: pa.Table, removed: pa.Table, known: _Known, sessions: Sessions) -> Bools:
@@ -377,10 +400,6 @@ def _first_rows(session_events: pa.Table) -> Int64s:
     session, position = codes(session_events["session_id"]), one(session_events["position"]).to_numpy()
     order = np.lexsort((position, session))
     return order[np.r_[True, session[order][1:] != session[order][:-1]]] if len(order) else order
-
-
-def _on(rows: pa.Table, day: date) -> pa.Table:
-    return rows.filter(pc.equal(rows["dt"], pa.scalar(day, pa.date32())))
 
 
 @dataclass(frozen=True)

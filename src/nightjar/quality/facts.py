@@ -656,14 +656,13 @@ def _duplicate_keys(frame: DataFrame, table: Table, days: list[Facts], gate: Gat
     """Per day, the rows whose key is taken, among the keys that are looked at.
 
     Uniqueness is the one check that must bring equal rows together. It shuffles eight bytes a row, the
-    key's hash, and of a day with more rows than `key_rows` every n-th hash only: a table that repeats
+    key's hash, and of a frame with more rows than `key_rows` every n-th hash only: a table that repeats
     itself does so in any such sample.
     """
     from pyspark.sql import functions as F
 
     key = F.xxhash64(*(name for name in table.key if name != "dt"))
-    most = max((_whole(facts, "num_rows") for facts in days), default=0)
-    stride = -(-most // gate.key_rows)
+    stride = -(-sum(_whole(facts, "num_rows") for facts in days) // gate.key_rows)
     keys = frame.select("dt", key.alias("key"))
     looked_at = keys if stride <= 1 else keys.where(F.pmod("key", F.lit(stride)) == 0)
     copies = looked_at.groupBy("dt", "key").agg((F.count(F.lit(1)) - 1).alias("copies"))

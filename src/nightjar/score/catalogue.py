@@ -18,7 +18,7 @@ from nightjar.contracts.render import arrow_schema
 from nightjar.learn.baselines import Popularity, popularity_order
 from nightjar.learn.vocabulary import Vocabulary
 
-_COLUMNS = ("item_id", "last_seen", "num_events", "num_recent")
+_COLUMNS = ("item_id", "category", "last_seen", "num_events", "num_recent")
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,29 @@ class Catalogue:
     last_seen: NDArray[np.int64]  #: microseconds since 1970-01-01 UTC
     num_events: NDArray[np.int64]
     num_recent: NDArray[np.int64]
+    categories: NDArray[np.int64]  #: a number per category; -1 where the log gave none
 
     @classmethod
     def from_items(cls, items: pa.Table) -> Catalogue:
         """From rows of the `items` contract, in any order."""
         items = items.sort_by("item_id")
-        return cls(
-            Vocabulary(tuple(items["item_id"].to_pylist())),
-            *(np.asarray(items[name].cast(pa.int64())) for name in ("last_seen", "num_events", "num_recent")),
+        last_seen, num_events, num_recent = (
+            np.asarray(items[name].cast(pa.int64())) for name in ("last_seen", "num_events", "num_recent")
         )
+        vocabulary = Vocabulary(tuple(items["item_id"].to_pylist()))
+        return cls(vocabulary, last_seen, num_events, num_recent, _numbered(items["category"]))
+
+    @classmethod
+    def counted(cls, items: pa.Array, entries: pa.Array) -> Catalogue:
+        """From names alone: popular is what occurs in `entries`, nothing else is known.
+
+        Args:
+            items: every item, also those that never occur; repeats are harmless.
+        """
+        vocabulary = Vocabulary(tuple(sorted(items.unique().to_pylist())))
+        counts = np.bincount(vocabulary.encode(entries), minlength=vocabulary.size + 1)[1:].astype(np.int64)
+        unknown = np.full(vocabulary.size, -1, np.int64)
+        return cls(vocabulary, np.zeros(vocabulary.size, np.int64), counts, counts, unknown)
 
     @classmethod
     def read(cls, files: Sequence[str | Path]) -> Catalogue:
@@ -68,3 +82,9 @@ class Catalogue:
             return np.ones(self.size, np.bool_)
         oldest = day_end - timedelta(days=within_days)
         return self.last_seen >= round(oldest.timestamp() * 1_000_000)
+
+
+def _numbered(words: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Equal words, equal numbers from 0; -1 for null."""
+    numbers = words.combine_chunks().dictionary_encode().indices
+    return np.asarray(numbers.fill_null(-1)).astype(np.int64)

@@ -6,7 +6,8 @@ Protocol, for a window that begins after day A (`dt=A`):
 - History: the row of `sequences` as of A; each model reads the latest entries that it knows, at most its
   own `max_length`. Nothing later than A is read.
 - Target: the first entry of the person's `holdout` row whose item `[score] exclude` would not hide from
-  them. An entry whose item is not in the catalogue is a target too.
+  them; with `hidden_targets`, as public protocols have it, the first entry whatever it is, and a hidden one is
+  a miss. An entry whose item is not in the catalogue is a target too.
 - Candidates: every item of the catalogue, `items` as of A, except what `[score] exclude` hides from
   the person. Availability is not applied: it would hide the misses of items that come back.
 - Rank: 1 plus the other candidates that score at least as high as the target, in float32.
@@ -16,7 +17,10 @@ Protocol, for a window that begins after day A (`dt=A`):
   what they would be served.
 - All scorers rank the very same rows with the same exclusions.
 
-Legend: B people of a batch, N items of the catalogue.
+Slices: people with little or much history, by the whole row of `sequences`; targets of the tail, by the items'
+events up to A; the platform of the latest entry, where the rows have one.
+
+Legend: B people of a batch, N items of the catalogue, K places of a list.
 """
 
 from __future__ import annotations
@@ -33,8 +37,9 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
+from nightjar.contracts import Platform
 from nightjar.learn import metrics
-from nightjar.learn.baselines import Indices, Markov
+from nightjar.learn.baselines import Cooccurrence, Entries, Indices, ItemKnn, Markov
 from nightjar.learn.histories import COLUMNS, Histories, histories_from_arrow, open_parquet
 from nightjar.learn.metrics import Floats, Interval
 from nightjar.score import rank, rules
@@ -44,11 +49,17 @@ from nightjar.score.model import CatalogueModel
 #: Cells of people x items ranked at once: 32 MiB of scores, about ten times that at the peak.
 CELLS = 2**23
 
+#: Column of `sequences` that slices read where it is there.
+_PLATFORMS = "platforms"
+
 #: Rows of `sequences` looked up in the holdout at once.
 READ_ROWS = 2**16
 
-#: Lists are compared with the catalogue at this length.
-COVERAGE_AT = 10
+#: Length of the lists whose coverage, diversity, novelty and bias are told.
+LIST_LENGTH = 10
+
+#: Entries up to which a person is cold, up to which a history is short, and from which on it is long.
+COLD, SHORT, LONG = 2, 5, 20
 
 
 class People(NamedTuple):
@@ -62,12 +73,30 @@ class People(NamedTuple):
 Scorer = Callable[[People], NDArray[np.float32]]
 
 
+class Judged(NamedTuple):
+    """What is known of the people judged, in the order of their ranks."""
+
+    history_lengths_B: Indices  #: entries, whole
+    targets_B: Indices  #: position of the target, `UNSEEN` outside of the catalogue
+    platforms_B: Indices  #: `Platform.code` of the latest entry; 0 unknown
+
+
+@dataclass
+class Lists:
+    """What one scorer's lists of `LIST_LENGTH` hold."""
+
+    shown_N: Indices  #: in how many lists each item stands
+    diversity: list[Floats]  #: of each list, batch by batch
+
+
 @dataclass
 class Evaluation:
-    """Ranks of every scorer on the same people, and who was left out."""
+    """Ranks of every scorer on the same people, their lists, and who was left out."""
 
+    catalogue: Catalogue
     ranks: dict[str, Floats]
-    coverage: dict[str, float]  #: share of the catalogue that stands in at least one list
+    lists: dict[str, Lists]
+    judged: Judged
     num_unseen_targets: int = 0
     num_without_history: int = 0  #: people of the holdout that had no entry before it
     num_without_target: int = 0  #: people who only came back to what is hidden from them
@@ -84,11 +113,54 @@ class Evaluation:
         """Means over people by metric name, and the coverage; 0 without people."""
         values = metrics.per_user(self.ranks[scorer])
         means = {name: float(value.mean()) if len(value) else 0.0 for name, value in values.items()}
-        return means | {f"coverage@{COVERAGE_AT}": self.coverage[scorer]}
+        return means | {f"coverage@{LIST_LENGTH}": metrics.coverage(self.lists[scorer].shown_N)}
+
+    def at_cutoffs(self, scorer: str) -> dict[str, float]:
+        """Means over people of HR, NDCG and MRR at every length of a list; 0 without people."""
+        values = metrics.at_cutoffs(self.ranks[scorer])
+        return {name: float(value.mean()) if len(value) else 0.0 for name, value in values.items()}
 
     def intervals(self, scorer: str, *, seed: int) -> dict[str, Interval]:
         values = metrics.per_user(self.ranks[scorer])
         return {name: metrics.bootstrap(value, seed=seed) for name, value in values.items() if len(value)}
+
+    def beside_accuracy(self, scorer: str) -> dict[str, float]:
+        """Of the lists as a whole; `diversity` only where the catalogue has categories."""
+        shown_N, events_N = self.lists[scorer].shown_N, self.catalogue.num_events
+        found = {
+            "coverage": metrics.coverage(shown_N),
+            "gini": metrics.gini(shown_N),
+            "novelty": metrics.novelty(shown_N, events_N),
+            "popularity_lift": metrics.popularity_lift(shown_N, events_N),
+            "personalisation": metrics.personalisation(shown_N, self.num_users),
+        }
+        diversity = np.concatenate([np.empty(0), *self.lists[scorer].diversity])
+        diversity = diversity[~np.isnan(diversity)]
+        if len(diversity):
+            found["diversity"] = float(diversity.mean())
+        return {f"{name}@{LIST_LENGTH}": value for name, value in found.items()}
+
+    def slices(self) -> dict[str, NDArray[np.bool_]]:
+        """Who belongs to which slice; people may be in several, slices without people are left out."""
+        lengths_B, targets_B, platforms_B = self.judged
+        tail_N = metrics.in_the_tail(self.catalogue.num_events)
+        found = {
+            f"cold: up to {COLD} entries": lengths_B <= COLD,
+            f"short history: up to {SHORT}": lengths_B <= SHORT,
+            f"long history: from {LONG}": lengths_B >= LONG,
+            "tail items": np.append(tail_N, False)[targets_B],  # UNSEEN, -1, is in no slice of items
+            "head items": np.append(~tail_N, False)[targets_B],
+        }
+        found |= {f"platform {platform.value}": platforms_B == platform.code for platform in Platform}
+        return {name: chosen_B for name, chosen_B in found.items() if chosen_B.any()}
+
+    def by_slice(self, scorer: str, *, seed: int) -> dict[str, dict[str, Interval]]:
+        """Slice -> metric -> mean with its interval."""
+        values = metrics.per_user(self.ranks[scorer])
+        return {
+            name: {metric: metrics.bootstrap(value[chosen_B], seed=seed) for metric, value in values.items()}
+            for name, chosen_B in self.slices().items()
+        }
 
     def differences(self, ours: str, theirs: str, *, seed: int) -> dict[str, Interval]:
         """Paired differences, ours minus theirs."""
@@ -105,13 +177,14 @@ def evaluate(
     sequences: Sequence[str | Path],
     holdout: Sequence[str | Path],
     exclude: rules.Policy,
+    hidden_targets: bool = False,
 ) -> Evaluation:
     """Judge scorers by the protocol above, reading Parquet files of `sequences` and `holdout`.
 
     Memory: `CELLS` cells of people x items, `READ_ROWS` histories, and the holdout's item lists,
     which are as long as the window; never all people x items.
     """
-    judge = _Judge(scorers, catalogue, exclude)
+    judge = _Judge(scorers, catalogue, exclude, hidden_targets)
     ahead = _read_holdout(holdout)
     num_found = 0
     for rows in _read_rows(sequences):
@@ -125,21 +198,26 @@ def evaluate(
 
 
 class _Judge:
-    def __init__(self, scorers: Mapping[str, Scorer], catalogue: Catalogue, exclude: rules.Policy) -> None:
+    def __init__(
+        self, scorers: Mapping[str, Scorer], catalogue: Catalogue, exclude: rules.Policy, hidden_targets: bool
+    ) -> None:
         self.scorers, self.catalogue, self.exclude = scorers, catalogue, exclude
+        self.skipped: rules.Policy = "none" if hidden_targets else exclude
         self.batch_users = max(1, CELLS // max(catalogue.size, 1))
         self.ranks: dict[str, list[Floats]] = {name: [] for name in scorers}
-        self.listed_N = {name: np.zeros(catalogue.size, np.bool_) for name in scorers}
+        self.lists = {name: Lists(np.zeros(catalogue.size, np.int64), []) for name in scorers}
+        self.judged: list[Judged] = []
         self.num_unseen = self.num_without_target = 0
 
     def batch(self, rows: pa.RecordBatch, ahead: pa.ListArray) -> None:
         """Rank the targets of these people; `ahead` holds the items of their holdout rows."""
         whole = histories_from_arrow(rows, self.catalogue.vocabulary, max_length=rules.WHOLE)
-        targets_B = next_items(ahead, self.catalogue, rules.excluded(self.exclude, whole))
+        targets_B = next_items(ahead, self.catalogue, rules.excluded(self.skipped, whole))
         judged = np.flatnonzero(targets_B != NO_TARGET)
         self.num_without_target += len(targets_B) - len(judged)
         self.num_unseen += int((targets_B == UNSEEN).sum())
         people = People(rows.take(pa.array(judged)), whole.take(judged))
+        self.judged.append(Judged(people.histories.lengths, targets_B[judged], _platforms(people.rows)))
         for name in self.scorers:
             self._rank(name, people, targets_B[judged])
 
@@ -150,18 +228,30 @@ class _Judge:
             scores_BN = self.scorers[name](people)
             rank.rule_out(torch.from_numpy(scores_BN), rules.excluded(self.exclude, people.histories))
             ranks_B[seen_B] = metrics.ranks(scores_BN[seen_B], targets_B[seen_B])
-            listed = rank.best(scores_BN, COVERAGE_AT)
-            self.listed_N[name][listed[listed != rank.NONE]] = True
+            self._list(name, rank.best(scores_BN, LIST_LENGTH))
         self.ranks[name].append(ranks_B)
+
+    def _list(self, name: str, listed_BK: Indices) -> None:
+        shown = listed_BK[listed_BK != rank.NONE]
+        self.lists[name].shown_N += np.bincount(shown, minlength=self.catalogue.size)
+        groups_BK = np.append(self.catalogue.categories, -1)[listed_BK]  # NONE, -1, has no category
+        if (groups_BK >= 0).any():
+            self.lists[name].diversity.append(metrics.diversity(groups_BK))
 
     def evaluation(self, *, num_without_history: int) -> Evaluation:
         return Evaluation(
+            catalogue=self.catalogue,
             ranks={name: np.concatenate([np.empty(0), *parts]) for name, parts in self.ranks.items()},
-            coverage={name: float(mask.mean()) if len(mask) else 0.0 for name, mask in self.listed_N.items()},
+            lists=self.lists,
+            judged=Judged(*(np.concatenate([np.empty(0, np.int64), *parts]) for parts in self._judged_parts())),
             num_unseen_targets=self.num_unseen,
             num_without_history=num_without_history,
             num_without_target=self.num_without_target,
         )
+
+    def _judged_parts(self) -> list[tuple[Indices, ...]]:
+        """Each field of `Judged`, batch by batch."""
+        return list(zip(*self.judged, strict=True)) or [()] * len(Judged._fields)
 
 
 #: What `next_items` gives instead of a position.
@@ -188,13 +278,25 @@ def next_items(ahead: pa.ListArray, catalogue: Catalogue, excluded: rules.Pairs)
 
 
 def popularity_scorer(catalogue: Catalogue) -> Scorer:
-    return lambda people: catalogue.popularity.scores(_last(people.histories))
+    return lambda people: catalogue.popularity.scores(len(people.histories))
 
 
-def markov_scorer(catalogue: Catalogue, sequences: Sequence[str | Path]) -> Scorer:
-    """Last-item Markov, fitted on the training histories (the files of `sequences`)."""
-    markov = Markov(_pairs(sequences, catalogue), catalogue.popularity)
-    return lambda people: markov.scores(_last(people.histories))
+#: The baselines that are fitted on histories, by name.
+_FITTED: dict[str, type[Markov] | type[Cooccurrence] | type[ItemKnn]] = {
+    "markov": Markov,
+    "cooccurrence": Cooccurrence,
+    "item-knn": ItemKnn,
+}
+
+
+def baseline_scorers(catalogue: Catalogue, sequences: Sequence[str | Path]) -> dict[str, Scorer]:
+    """Popularity, and those that read the training histories (the files of `sequences`, a pass each)."""
+
+    def fitted(baseline: type[Markov] | type[Cooccurrence] | type[ItemKnn]) -> Scorer:
+        scorer = baseline(_training_entries(sequences, catalogue), catalogue.popularity)
+        return lambda people: scorer.scores(_entries(people.histories))
+
+    return {"popularity": popularity_scorer(catalogue)} | {name: fitted(kind) for name, kind in _FITTED.items()}
 
 
 def model_scorer(model: CatalogueModel, catalogue: Catalogue) -> Scorer:
@@ -203,7 +305,7 @@ def model_scorer(model: CatalogueModel, catalogue: Catalogue) -> Scorer:
     @torch.inference_mode()
     def scores(people: People) -> NDArray[np.float32]:
         histories = model.read(people.rows)
-        scores_BN = catalogue.popularity.scores(_last(people.histories))
+        scores_BN = catalogue.popularity.scores(len(histories))
         readable = np.flatnonzero(histories.lengths)
         if len(readable):
             by_model = model.states(histories.take(readable)) @ model.items_ND.T
@@ -214,21 +316,13 @@ def model_scorer(model: CatalogueModel, catalogue: Catalogue) -> Scorer:
     return scores
 
 
-def _last(histories: Histories) -> Indices:
-    """Position of each person's last item; -1 for people without."""
-    last = np.full(len(histories), -1, np.int64)
-    some = histories.lengths > 0
-    last[some] = histories.items[histories.offsets[1:][some] - 1] - 1
-    return last
+def _entries(histories: Histories) -> Entries:
+    return Entries(np.repeat(np.arange(len(histories)), histories.lengths), histories.items - 1, len(histories))
 
 
-def _pairs(files: Sequence[str | Path], catalogue: Catalogue) -> Iterator[tuple[Indices, Indices]]:
-    """(item, the item right after it), as positions, batch by batch."""
+def _training_entries(files: Sequence[str | Path], catalogue: Catalogue) -> Iterator[Entries]:
     for rows in _read_rows(files):
-        histories = histories_from_arrow(rows, catalogue.vocabulary, max_length=rules.WHOLE)
-        owners = np.repeat(np.arange(len(histories)), histories.lengths)
-        same = owners[1:] == owners[:-1]
-        yield histories.items[:-1][same] - 1, histories.items[1:][same] - 1
+        yield _entries(histories_from_arrow(rows, catalogue.vocabulary, max_length=rules.WHOLE))
 
 
 # -- reading
@@ -237,7 +331,18 @@ def _pairs(files: Sequence[str | Path], catalogue: Catalogue) -> Iterator[tuple[
 def _read_rows(files: Sequence[str | Path]) -> Iterator[pa.RecordBatch]:
     for file in files:
         with open_parquet(file) as parquet:
-            yield from parquet.iter_batches(batch_size=READ_ROWS, columns=list(COLUMNS))
+            columns = [*COLUMNS, *({_PLATFORMS} & set(parquet.schema_arrow.names))]
+            yield from parquet.iter_batches(batch_size=READ_ROWS, columns=columns)
+
+
+def _platforms(rows: pa.RecordBatch) -> Indices:
+    """Platform code of each row's latest entry; 0 where there is none, or no such column."""
+    if _PLATFORMS not in rows.schema.names:
+        return np.zeros(rows.num_rows, np.int64)
+    lists = rows.column(_PLATFORMS)
+    codes = np.append(np.asarray(lists.flatten()).astype(np.int64), 0)
+    lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0)).astype(np.int64)
+    return np.where(lengths > 0, codes[np.cumsum(lengths) - 1], 0)
 
 
 def _read_holdout(files: Sequence[str | Path]) -> pa.RecordBatch:

@@ -25,7 +25,7 @@ class CatalogueModel:
         self.model, self.conf, self.vocabulary = loaded
         self.model.eval()
         indices_N = torch.from_numpy(self.vocabulary.encode(catalogue.item_ids))
-        self.table_VD = self.model.item_table().detach()
+        self.table_VD = self.model.as_scored(self.model.item_table()).detach()
         self.items_ND = self.table_VD[indices_N]
         self.known_N = indices_N > 0
 

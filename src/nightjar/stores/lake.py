@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,9 @@ from nightjar.contracts.render import arrow_schema, spark_ddl
 from nightjar.stores.files import create_exclusively, write_json
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
+    import pyarrow.parquet as pq
     from pyspark.sql import DataFrame, SparkSession
 
 #: Snapshots kept behind the current one: readers that opened an older one still find its files.
@@ -448,20 +451,40 @@ def _part(table: Table, file: str, bucket: int | None = None) -> Part:
     """Describe a file from what it holds, not from what its writer believes it wrote."""
     import pyarrow.parquet as pq
 
-    rows = pq.read_metadata(file).num_rows
-    return Part(file, rows, Path(file).stat().st_size, _content_hash(table, file), bucket)
+    known = pq.read_metadata(file)
+    content = _content_hash(table, file, _empty_columns(known))
+    return Part(file, known.num_rows, Path(file).stat().st_size, content, bucket)
 
 
-def _content_hash(table: Table, file: str) -> str:
-    """Order-independent hash of a file's rows: keys are unique, so xor and sum together tell rows apart."""
+def _empty_columns(known: pq.FileMetaData) -> set[str]:
+    """Flat columns without a value, by the file's own statistics; null hashes alike in all of their types."""
+    nulls: dict[str, int] = {}
+    for group in map(known.row_group, range(known.num_row_groups)):
+        for column in map(group.column, range(group.num_columns)):
+            if column.statistics is not None and column.statistics.has_null_count:
+                nulls[column.path_in_schema] = nulls.get(column.path_in_schema, 0) + column.statistics.null_count
+    return {name for name, number in nulls.items() if number == known.num_rows}
+
+
+def _content_hash(table: Table, file: str, empty: Collection[str] = ()) -> str:
+    """Order-independent hash of a file's rows: keys are unique, so xor and sum together tell rows apart.
+
+    Args:
+        empty: columns known to hold nulls only; they count as such and are not read.
+    """
+    # The names are the contract's own; the file name is bound.
+    row = f"hash({', '.join('NULL' if column.name in empty else _hashable(column) for column in table.columns)})"
+    query = f"SELECT coalesce(bit_xor(h), 0), coalesce(sum(h::HUGEINT) % 18446744073709551616, 0) FROM (SELECT {row} AS h FROM read_parquet(?))"  # noqa: S608, E501
+    xor, total = _one_thread().execute(query, [file]).fetchall()[0]
+    return f"{int(xor):016x}{int(total):016x}"
+
+
+@cache
+def _one_thread() -> duckdb.DuckDBPyConnection:
+    """A task's own engine, opened once per process: opening takes longer than hashing a small file."""
     import duckdb
 
-    # The names are the contract's own; the file name is bound.
-    row = f"hash({', '.join(_hashable(column) for column in table.columns)})"
-    query = f"SELECT coalesce(bit_xor(h), 0), coalesce(sum(h::HUGEINT) % 18446744073709551616, 0) FROM (SELECT {row} AS h FROM read_parquet(?))"  # noqa: S608, E501
-    with duckdb.connect(config={"threads": 1}) as connection:
-        xor, total = connection.execute(query, [file]).fetchall()[0]
-    return f"{int(xor):016x}{int(total):016x}"
+    return duckdb.connect(config={"threads": 1})
 
 
 def _hashable(column: Column) -> str:

@@ -31,6 +31,9 @@ _SETTINGS = {
     "spark.sql.execution.arrow.maxRecordsPerBatch": "4096",
     # Any smaller bound has the size of the batch summed up for each row: 15.6 s instead of 8.4 s for 20 M rows.
     "spark.sql.execution.arrow.maxBytesPerBatch": str(2**31 - 1),
+    # Arrow's allocator in the Python workers keeps what it has been given: a bucket's tables come and go, and asking
+    # the kernel for fresh pages each time took a quarter of the system time (4.8 s to 3.5 s, 1.25 M rows).
+    "spark.executorEnv.MIMALLOC_PURGE_DELAY": "-1",
     "spark.log.level": "ERROR",
 }
 

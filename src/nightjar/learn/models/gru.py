@@ -1,65 +1,15 @@
 """A recurrent model of the latest items, after GRU4Rec (Hidasi et al. 2016, https://arxiv.org/abs/1511.06939).
 
-Otherwise than there: full softmax over all items, and one table for input and output
+Otherwise than there: full softmax over all items unless `train.loss` says so, and one table for input and output
 (the "constrained embedding" of https://arxiv.org/abs/1706.03847).
-
-Legend: B = histories, L = entries, D = width, V = items plus padding.
 """
 
 from __future__ import annotations
 
-import math
+from torch import nn
 
-import torch
-from torch import Tensor, nn
-
-from nightjar import settings
-from nightjar.contracts import BadInput
-from nightjar.learn.batch import Batch
-from nightjar.learn.models.sequence_model import SequenceModel
+from nightjar.learn.models.recurrent import Recurrent
 
 
-class Gru(SequenceModel):
-    def __init__(self, conf: settings.Model, num_items: int) -> None:
-        super().__init__()
-        if conf.num_heads != 1:  # a setting that does nothing must not look as if it did
-            raise BadInput(f"model gru has no heads, but model.num_heads = {conf.num_heads}", "set model.num_heads=1")
-        self.conf = conf
-        self.items = nn.Embedding(num_items + 1, conf.width, padding_idx=0)
-        between = conf.dropout if conf.num_blocks > 1 else 0.0
-        self.gru = nn.GRU(conf.width, conf.width, conf.num_blocks, batch_first=True, dropout=between)
-        self.norm = nn.LayerNorm(conf.width)
-        self.dropout = nn.Dropout(conf.dropout)
-        self.init_weights()
-
-    @torch.no_grad()
-    def init_weights(self) -> None:
-        """All initial values, in one place.
-
-        | weight | value |
-        |---|---|
-        | items | normal, std 1 / width; row 0 zero |
-        | input matrices of the GRU | normal, std 1 / sqrt(width) |
-        | recurrent matrices of the GRU | orthogonal per gate (https://arxiv.org/abs/1312.6120) |
-        | biases | zero |
-        | norm | weight one, bias zero |
-        """
-        nn.init.normal_(self.items.weight, std=1 / self.conf.width)
-        self.items.weight[0].zero_()
-        for name, weight in self.gru.named_parameters():
-            if name.startswith("weight_ih"):
-                nn.init.normal_(weight, std=1 / math.sqrt(self.conf.width))
-            elif name.startswith("weight_hh"):
-                for gate in weight.chunk(3):
-                    nn.init.orthogonal_(gate)
-            else:
-                nn.init.zeros_(weight)
-
-    def encode(self, batch: Batch) -> Tensor:
-        inputs_BLD = self.dropout(self.items(batch.items_BL) * math.sqrt(self.conf.width))
-        states_BLD, _ = self.gru(inputs_BLD)
-        normed_BLD: Tensor = self.norm(self.dropout(states_BLD))
-        return normed_BLD
-
-    def item_table(self) -> Tensor:
-        return self.items.weight
+class Gru(Recurrent):
+    layer, num_gates = nn.GRU, 3
