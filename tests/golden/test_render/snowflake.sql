@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS sessions (
   campaign VARCHAR COMMENT 'First campaign that an event of it names: the source of the visit.',
   bot_rule VARCHAR COMMENT 'First bot rule of its events, else the rule its shape breaks; null for people.',
   is_bot BOOLEAN NOT NULL COMMENT 'bot_rule is not null: kept for analysis, out of training.'
-) COMMENT 'One visit, named by its first event, filed under the day it starts.';
+) COMMENT = 'One visit, named by its first event, filed under the day it starts.';
 
 CREATE TABLE IF NOT EXISTS session_events (
   session_id VARCHAR NOT NULL COMMENT 'The event_id of the session''s first event.',
@@ -40,20 +40,20 @@ CREATE TABLE IF NOT EXISTS session_events (
   campaign VARCHAR COMMENT 'Campaign or coupon that the event is attributed to.',
   surface VARCHAR COMMENT 'Where in the shop: home, search, item, cart, e-mail.',
   bot_rule VARCHAR COMMENT 'Name of the rule that calls the actor a bot; null for people.'
-) COMMENT 'One event in its session; what sequences are built from.';
+) COMMENT = 'One event in its session; what sequences are built from.';
 
 CREATE TABLE IF NOT EXISTS session_renames (
   old_session_id VARCHAR NOT NULL COMMENT 'The name that was published before.',
   session_id VARCHAR NOT NULL COMMENT 'The session that holds its events now.',
   visitor_id VARCHAR NOT NULL COMMENT 'Pseudonym of the device, else of the login: whose stream the session is cut from.',
   dt DATE NOT NULL COMMENT 'The night''s day that found out.'
-) COMMENT 'A session that later data gave an earlier first event, and so another name; both are kept here.';
+) COMMENT = 'A session that later data gave an earlier first event, and so another name; both are kept here.';
 
 CREATE TABLE IF NOT EXISTS identity_links (
   device_id VARCHAR NOT NULL COMMENT 'Pseudonym of the device.',
   user_id VARCHAR NOT NULL COMMENT 'Pseudonym of the login.',
   dt DATE NOT NULL COMMENT 'The day on which the first session with both starts.'
-) COMMENT 'A login seen on a device for the first time: what identity is derived from.';
+) COMMENT = 'A login seen on a device for the first time: what identity is derived from.';
 
 CREATE TABLE IF NOT EXISTS identity (
   member_id VARCHAR NOT NULL COMMENT 'Pseudonym of the device or the login.',
@@ -63,7 +63,7 @@ CREATE TABLE IF NOT EXISTS identity (
   component_id VARCHAR NOT NULL COMMENT 'Smallest login of all that links connect; the person, unless a rule broke it up.',
   num_members INTEGER NOT NULL COMMENT 'Devices and logins of the component on that day. (members)',
   apart_rule VARCHAR COMMENT 'One of the ApartRule values; null where links alone decided.'
-) COMMENT 'One member (a device or a login) whose person changed on a day.';
+) COMMENT = 'One member (a device or a login) whose person changed on a day.';
 
 CREATE TABLE IF NOT EXISTS items (
   item_id VARCHAR NOT NULL COMMENT 'The shop''s item id.',
@@ -78,14 +78,14 @@ CREATE TABLE IF NOT EXISTS items (
   num_events BIGINT NOT NULL COMMENT 'Events of people (not bots) with the item in the window. (events)',
   num_recent BIGINT NOT NULL COMMENT 'Events in the latest days of `score.popular_days`: what baselines and fallback call popular. (events)',
   num_purchases BIGINT NOT NULL COMMENT 'Purchase rows in the window. (events)'
-) COMMENT 'One item as of a day, from what the log says of it up to then.';
+) COMMENT = 'One item as of a day, from what the log says of it up to then.';
 
 CREATE TABLE IF NOT EXISTS vocabulary (
   item_id VARCHAR NOT NULL COMMENT 'The shop''s item id.',
   dt DATE NOT NULL COMMENT 'As of the end of this shop''s day: nothing later can move the row.',
   item_index INTEGER NOT NULL COMMENT '1 for the most frequent item; 0 is padding.',
   num_events BIGINT NOT NULL COMMENT 'Occurrences in sequences of the window. (events)'
-) COMMENT 'Item to index, from the training window only.';
+) COMMENT = 'Item to index, from the training window only.';
 
 CREATE TABLE IF NOT EXISTS user_features (
   user_id VARCHAR NOT NULL COMMENT 'Pseudonym of the person.',
@@ -225,7 +225,7 @@ CREATE TABLE IF NOT EXISTS user_features (
   top_brand VARCHAR COMMENT 'Most frequent brand among views, carts and purchases, ties by name; null when none is known.',
   top_brand_share DOUBLE COMMENT 'Its share of those views, carts and purchases whose brand is known. (0 to 1)',
   brand_entropy DOUBLE COMMENT 'Shannon entropy of their brands: 0 when all are one. (nats)'
-) COMMENT 'What the log says of one person up to an instant, as numbers.';
+) COMMENT = 'What the log says of one person up to an instant, as numbers.';
 
 CREATE TABLE IF NOT EXISTS labels (
   user_id VARCHAR NOT NULL COMMENT 'Pseudonym of the person.',
@@ -245,7 +245,7 @@ CREATE TABLE IF NOT EXISTS labels (
   clicked_next BOOLEAN COMMENT 'Clicked within the horizon; null as above.',
   coupon_claimed_next BOOLEAN COMMENT 'Claimed a coupon within the horizon; null as above.',
   coupon_used_next BOOLEAN COMMENT 'Bought within the horizon by a campaign that the person had claimed as a coupon; null as above.'
-) COMMENT 'What one person did strictly after an instant, for everybody with features as of it.';
+) COMMENT = 'What one person did strictly after an instant, for everybody with features as of it.';
 
 CREATE TABLE IF NOT EXISTS daily_kpis (
   dt DATE NOT NULL COMMENT 'The shop''s day on which the sessions start.',
@@ -283,7 +283,7 @@ CREATE TABLE IF NOT EXISTS daily_kpis (
   cancelled_value DOUBLE NOT NULL COMMENT 'Sum of price x quantity over cancellations; without a price nothing. (shop''s currency)',
   num_bot_sessions BIGINT NOT NULL COMMENT 'Sessions of bots, in no other count. (sessions)',
   num_bot_events BIGINT NOT NULL COMMENT 'Events of bots, in no other count. (events)'
-) COMMENT 'What a shop asks first about a day.';
+) COMMENT = 'What a shop asks first about a day.';
 
 CREATE TABLE IF NOT EXISTS funnels (
   dt DATE NOT NULL COMMENT 'The shop''s day on which the sessions start.',
@@ -298,7 +298,7 @@ CREATE TABLE IF NOT EXISTS funnels (
   num_viewed_carted_bought BIGINT NOT NULL COMMENT 'Sessions with a view, later an addition to the cart and later a purchase. (sessions)',
   num_lost_after_view BIGINT NOT NULL COMMENT 'num_viewed less num_viewed_carted. (sessions)',
   num_lost_after_cart BIGINT NOT NULL COMMENT 'num_viewed_carted less num_viewed_carted_bought. (sessions)'
-) COMMENT 'How far sessions get from view over cart to purchase.';
+) COMMENT = 'How far sessions get from view over cart to purchase.';
 
 CREATE TABLE IF NOT EXISTS decision_transitions (
   dt DATE NOT NULL COMMENT 'The shop''s day on which the sessions start.',
@@ -307,7 +307,7 @@ CREATE TABLE IF NOT EXISTS decision_transitions (
   to_kind VARCHAR NOT NULL COMMENT 'Kind of the next one; or (end).',
   num_transitions BIGINT NOT NULL COMMENT 'Times that the one followed the other. (transitions)',
   num_from BIGINT NOT NULL COMMENT 'Times that anything followed from_kind. (transitions)'
-) COMMENT 'What people do next within a session.';
+) COMMENT = 'What people do next within a session.';
 
 CREATE TABLE IF NOT EXISTS decision_paths (
   dt DATE NOT NULL COMMENT 'The shop''s day on which the sessions start.',
@@ -317,7 +317,7 @@ CREATE TABLE IF NOT EXISTS decision_paths (
   num_sessions BIGINT NOT NULL COMMENT 'Sessions that went this way. (sessions)',
   num_bought BIGINT NOT NULL COMMENT 'Of them, those with a purchase, also beyond the path''s end. (sessions)',
   num_all_sessions BIGINT NOT NULL COMMENT 'Sessions of the platform that day. (sessions)'
-) COMMENT 'The most common ways through a session.';
+) COMMENT = 'The most common ways through a session.';
 
 CREATE TABLE IF NOT EXISTS decision_times (
   dt DATE NOT NULL COMMENT 'The shop''s day on which the sessions start.',
@@ -339,7 +339,7 @@ CREATE TABLE IF NOT EXISTS decision_times (
   sessions_before_median DOUBLE COMMENT 'Median of the number of the person''s earlier sessions within `marts.lookback_days`. (sessions)',
   sessions_before_p75 DOUBLE COMMENT 'Upper quartile of the number of the person''s earlier sessions within `marts.lookback_days`. (sessions)',
   sessions_before_p90 DOUBLE COMMENT '90th percentile of the number of the person''s earlier sessions within `marts.lookback_days`. (sessions)'
-) COMMENT 'How long people take to buy.';
+) COMMENT = 'How long people take to buy.';
 
 CREATE TABLE IF NOT EXISTS cart_abandonment (
   dt DATE NOT NULL COMMENT 'The shop''s day on which the sessions start.',
@@ -356,7 +356,7 @@ CREATE TABLE IF NOT EXISTS cart_abandonment (
   value_abandoned DOUBLE NOT NULL COMMENT 'Price x quantity of abandoned items. (shop''s currency)',
   value_recovered DOUBLE NOT NULL COMMENT 'Price x quantity of the recovered ones, as they lay in the cart. (shop''s currency)',
   value_left DOUBLE NOT NULL COMMENT 'value_abandoned less value_recovered. (shop''s currency)'
-) COMMENT 'What became of the items that people put into carts.';
+) COMMENT = 'What became of the items that people put into carts.';
 
 CREATE TABLE IF NOT EXISTS recommendations (
   row_key VARCHAR NOT NULL COMMENT 'shop|dt|surface|user_id|rank: one unique column for tools that want one.',
@@ -372,14 +372,25 @@ CREATE TABLE IF NOT EXISTS recommendations (
   evidence_item_id VARCHAR COMMENT 'The item of the history that speaks most for this one.',
   model_name VARCHAR NOT NULL COMMENT 'Registered model, or popularity.',
   model_version VARCHAR NOT NULL COMMENT 'Version of it.'
-) COMMENT 'One recommended item for one person on one surface.';
+) COMMENT = 'One recommended item for one person on one surface.';
+
+CREATE TABLE IF NOT EXISTS user_scores (
+  row_key VARCHAR NOT NULL COMMENT 'shop|dt|score_name|user_id: one unique column for tools that want one.',
+  shop VARCHAR NOT NULL COMMENT 'Name of the shop: one warehouse serves several.',
+  dt DATE NOT NULL COMMENT 'The night''s day.',
+  score_name VARCHAR NOT NULL COMMENT 'recency, frequency or monetary.',
+  user_id VARCHAR NOT NULL COMMENT 'The shop''s own id of the person.',
+  observed DOUBLE NOT NULL COMMENT 'What is scored: hours since the latest event, visits, or spend, within the history window. (hours, visits or shop''s currency)',
+  score DOUBLE NOT NULL COMMENT 'Share of the others who did worse; equals share a score. (0 to 1)',
+  band INTEGER NOT NULL COMMENT 'The score''s fifth: 1 is worst, 5 best.'
+) COMMENT = 'One score of one person: where they stand among everybody whom the log knew that night.';
 
 CREATE TABLE IF NOT EXISTS users (
   shop VARCHAR NOT NULL COMMENT 'Name of the shop: one warehouse serves several.',
   pseudonym VARCHAR NOT NULL COMMENT 'What lake, models and reports hold.',
   shop_id VARCHAR NOT NULL COMMENT 'The shop''s own user or device id.',
   id_kind VARCHAR NOT NULL COMMENT 'user or device.'
-) COMMENT 'The only place that maps pseudonyms back to the shop''s ids.';
+) COMMENT = 'The only place that maps pseudonyms back to the shop''s ids.';
 
 CREATE TABLE IF NOT EXISTS publish_log (
   shop VARCHAR NOT NULL COMMENT 'Name of the shop: one warehouse serves several.',
@@ -401,7 +412,7 @@ CREATE TABLE IF NOT EXISTS publish_log (
   seconds DOUBLE NOT NULL COMMENT 'Stage, audit and commit. (s)',
   previous_publish_id VARCHAR COMMENT 'The publication that readers saw before; null for the first.',
   restored_publish_id VARCHAR COMMENT 'The publication that a rollback shows again; null for others.'
-) COMMENT 'One move of what readers see, append-only: a publication of a night, or a rollback to one.';
+) COMMENT = 'One move of what readers see, append-only: a publication of a night, or a rollback to one.';
 
 CREATE TABLE IF NOT EXISTS promotions (
   shop VARCHAR NOT NULL COMMENT 'Name of the shop: one warehouse serves several.',
@@ -415,7 +426,7 @@ CREATE TABLE IF NOT EXISTS promotions (
   reason VARCHAR NOT NULL COMMENT 'The rule''s sentence with the numbers.',
   metrics VARCHAR NOT NULL COMMENT 'JSON: metrics of candidate, champion and baselines on the same rows.',
   rule VARCHAR NOT NULL COMMENT 'JSON: the rule as configured.'
-) COMMENT 'One decision on a candidate model, append-only.';
+) COMMENT = 'One decision on a candidate model, append-only.';
 
 CREATE TABLE IF NOT EXISTS data_quality (
   shop VARCHAR NOT NULL COMMENT 'Name of the shop: one warehouse serves several.',
@@ -425,4 +436,4 @@ CREATE TABLE IF NOT EXISTS data_quality (
   severity VARCHAR NOT NULL COMMENT 'stop or warn.',
   success BOOLEAN NOT NULL COMMENT 'Whether it held.',
   observed VARCHAR NOT NULL COMMENT 'What was seen; never a value of a person''s column.'
-) COMMENT 'One expectation''s verdict on one partition, append-only.';
+) COMMENT = 'One expectation''s verdict on one partition, append-only.';
