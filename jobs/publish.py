@@ -1,8 +1,9 @@
 """Show one night's recommendations to the warehouse's readers.
 
 Reads:  recommendations, sequences (who is eligible), items, promotions and data_quality of the night;
-        the analysis tables, where there are any; mapping rows that wait under secrets/users/.
-Writes: the warehouse of conf.publish.target, in one transaction.
+        user_features and the analysis tables, where there are any; mapping rows that wait under secrets/users/.
+Writes: the warehouse of conf.publish.target, in one transaction; then the files of conf.publish.exports, each
+        folder by one rename.
 Again:  the same rows change nothing; other rows replace the night and add a row to publish_log, or
         replace a day of an analysis table.
 """
@@ -13,7 +14,8 @@ import argparse
 from datetime import UTC, datetime
 from typing import Any
 
-from nightjar.contracts import DATA_QUALITY, ITEMS, MARTS, PROMOTIONS, SEQUENCES, Partition
+from nightjar.contracts import DATA_QUALITY, ITEMS, MARTS, PROMOTIONS, SEQUENCES, USER_FEATURES, Partition
+from nightjar.stores.exports import export
 from nightjar.stores.job import Job, arguments, run
 from nightjar.stores.lake import Lake
 from nightjar.stores.warehouse import MartDay, Night, open_warehouse, publish
@@ -24,20 +26,23 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     job.log.info("publishing %s, %d rows, to %s", night.partition, night.num_rows, job.conf.publish.target)
     warehouse = open_warehouse(job.conf.publish, job.home)
     publication = publish(warehouse, night, job.conf, now=lambda: datetime.now(UTC))
+    exported = {name: export(warehouse, job.shop, name, job.home.exports) for name in job.conf.publish.exports}
     return {
         "rows_in": night.num_rows,
         "rows_out": publication.num_rows,
         "rows_rejected": night.num_rows - publication.num_rows,
         **publication.counts(),
+        "exported": {name: done.num_changed + done.num_deleted if done else 0 for name, done in exported.items()},
     }
 
 
 def tonight(lake: Lake, partition: Partition, job: Job) -> Night:
-    """The night's partitions; the ledgers may have nothing to say, and a shop may have no analysis tables."""
+    """The night's partitions; the ledgers may have nothing to say, features and analysis tables may not be there."""
     entry = lake.entry(partition)
     promotions, data_quality = partition.of(PROMOTIONS), partition.of(DATA_QUALITY)
+    features = partition.of(USER_FEATURES)
     inputs = [partition, partition.of(ITEMS), partition.of(SEQUENCES)]
-    inputs += [ledger for ledger in (promotions, data_quality) if lake.has(ledger)]
+    inputs += [one for one in (features, promotions, data_quality) if lake.has(one)]
     return Night(
         partition=partition,
         run_id=job.run_id,
@@ -55,6 +60,7 @@ def tonight(lake: Lake, partition: Partition, job: Job) -> Night:
             for table in MARTS
             for day, mart in lake.entries(partition.shop, table.name).items()
         ],
+        features=lake.files(features) if lake.has(features) else [],
     )
 
 

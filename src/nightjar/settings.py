@@ -22,6 +22,7 @@ from nightjar.contracts.table import _SHOP
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Words = Annotated[tuple[str, ...], Field(strict=False)]
+CrmTool = Literal["braze", "hubspot", "sfmc", "klaviyo"]
 
 Character = Annotated[str, Field(min_length=1, max_length=1)]
 
@@ -299,7 +300,8 @@ class Realised(Section):
 
 class Publish(Section):
     target: Literal["duckdb", "postgres", "snowflake", "bigquery"]  # the last two were never run against the service
-    keep_nights: Count  # of recommendations and their items; analysis tables and ledgers keep every day
+    keep_nights: Count  # of recommendations, scores and items; analysis tables and ledgers keep every day
+    exports: Annotated[tuple[CrmTool, ...], Field(strict=False)] = ()  # each night leaves files, as `make export` does
 
 
 class Spark(Section):

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nightjar.contracts import FUNNELS, ITEMS, RECOMMENDATIONS, SEQUENCES, USERS, Partition, Table
+from nightjar.contracts import FUNNELS, ITEMS, RECOMMENDATIONS, SEQUENCES, USER_FEATURES, USERS, Partition, Table
 from nightjar.contracts.render import arrow_schema
 from nightjar.settings import repository
 from nightjar.stores.home import Home
@@ -127,6 +127,23 @@ def test_analysis_tables_come_along_where_there_are_any(lake: Home, source: Path
     with DuckDbFile(lake.warehouse).reader() as db:
         assert db.query("SELECT dt, num_sessions, cart_rate, checkout_rate FROM v_funnels") == [(DAY, 4, 0.0, None)]
     assert run(source)[1]["counts"]["mart_days"] == 0
+
+
+def test_where_people_stand_comes_along_where_features_are_there(lake: Home, source: Path) -> None:
+    nothing: dict[str, Any] = {column.name: None if column.nullable else 0 for column in USER_FEATURES.columns}
+    known = nothing | {"dt": DAY, "last_platform": "web"}
+    fill(lake, USER_FEATURES, [known | {"user_id": p, "spend": s} for p, s in (("p-ada", 2.0), ("p-bob", 9.0))])
+    assert run(source)[0].returncode == 0
+    with DuckDbFile(lake.warehouse).reader() as db:
+        sql = "SELECT user_id, band FROM v_user_scores_current WHERE score_name = 'monetary' ORDER BY user_id"
+        assert db.query(sql) == [("ada", 1), ("bob", 5)]
+
+
+def test_the_night_leaves_files_for_the_tools_that_are_set(lake: Home, source: Path) -> None:
+    wanted = ("--set", 'publish.exports=["braze", "klaviyo"]')
+    assert run(source, *wanted)[1]["counts"]["exported"] == {"braze": 2, "klaviyo": 2}
+    assert len(list(lake.exports.glob("acme/*/*/manifest.json"))) == 2
+    assert run(source, *wanted)[1]["counts"]["exported"] == {"braze": 0, "klaviyo": 0}
 
 
 def test_no_shop_id_is_logged(lake: Home, source: Path) -> None:

@@ -28,6 +28,7 @@ from nightjar.contracts import (
     PROMOTIONS,
     RECOMMENDATIONS,
     SEQUENCES,
+    USER_FEATURES,
     USERS,
     Partition,
     Table,
@@ -112,6 +113,16 @@ def sequences(people: Sequence[str], *, day: date = DAY, history: Sequence[str] 
     return [{"user_id": person, **row} for person in people]
 
 
+def features(days_ago: Mapping[str, int], spend: Mapping[str, float], *, day: date = DAY) -> Rows:
+    """What scores are ranks of; people who are not in `spend` never bought, and everybody came once."""
+    zeros: dict[str, Any] = {column.name: 0 if not column.nullable else None for column in USER_FEATURES.columns}
+    zeros |= {"dt": day, "num_sessions": 1, "last_platform": "web"}
+    return [
+        zeros | {"user_id": person, "hours_since_last_event": 24.0 * days, "spend": spend.get(person, 0.0)}
+        for person, days in days_ago.items()
+    ]
+
+
 def users(people: Sequence[str], *, shop: str = SHOP) -> Rows:
     """The shop calls p-ada ada."""
     return [
@@ -173,7 +184,8 @@ def night(folder: Path, lists: Mapping[str, Sequence[str]] = LISTS, *, day: date
     } | rows
     inputs = {
         str(Partition(SHOP, name, day)): hashlib.sha256(repr(sorted(tables[name], key=repr)).encode()).hexdigest()
-        for name in ("recommendations", "items", "sequences")
+        for name in ("recommendations", "items", "sequences", "user_features")
+        if name in tables
     }
     if tables["users"]:
         write(folder / "users", USERS, tables["users"], str(day))
@@ -188,6 +200,7 @@ def night(folder: Path, lists: Mapping[str, Sequence[str]] = LISTS, *, day: date
         data_quality=write(folder, DATA_QUALITY, tables["data_quality"], str(day)),
         inputs=inputs,
         new_users=folder / "users",
+        features=write(folder, USER_FEATURES, tables["user_features"], str(day)) if "user_features" in tables else [],
     )
 
 

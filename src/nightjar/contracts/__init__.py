@@ -13,7 +13,15 @@ from nightjar.contracts.marts import (
     FUNNELS,
     MARTS,
 )
-from nightjar.contracts.published import DATA_QUALITY, PROMOTIONS, PUBLISH_LOG, REALISED, RECOMMENDATIONS, USERS
+from nightjar.contracts.published import (
+    DATA_QUALITY,
+    PROMOTIONS,
+    PUBLISH_LOG,
+    REALISED,
+    RECOMMENDATIONS,
+    USER_SCORES,
+    USERS,
+)
 from nightjar.contracts.rules import BOT_RULES, ROW_RULES
 from nightjar.contracts.sequences import HOLDOUT, ITEMS, SEQUENCES, VOCABULARY
 from nightjar.contracts.sessions import SESSION_EVENTS, SESSION_RENAMES, SESSIONS
@@ -37,6 +45,7 @@ TABLES: dict[str, Table] = {
         LABELS,
         *MARTS,
         RECOMMENDATIONS,
+        USER_SCORES,
         USERS,
         PUBLISH_LOG,
         PROMOTIONS,
@@ -78,6 +87,7 @@ __all__ = [
     "TABLES",
     "USERS",
     "USER_FEATURES",
+    "USER_SCORES",
     "VOCABULARY",
     "ApartRule",
     "BadInput",

@@ -42,6 +42,34 @@ RECOMMENDATIONS = Table(
     order=("shop", "surface", "user_id", "rank"),
 )
 
+USER_SCORES = Table(
+    "user_scores",
+    "One score of one person: where they stand among everybody whom the log knew that night.",
+    (
+        Column(
+            "row_key",
+            "string",
+            "shop|dt|score_name|user_id: one unique column for tools that want one.",
+            nullable=False,
+        ),
+        _SHOP,
+        _DT,
+        Column("score_name", "string", "recency, frequency or monetary.", nullable=False),
+        Column("user_id", "string", "The shop's own id of the person.", nullable=False),
+        Column(
+            "observed",
+            "double",
+            "What is scored: hours since the latest event, visits, or spend, within the history window.",
+            "hours, visits or shop's currency",
+            nullable=False,
+        ),
+        Column("score", "double", "Share of the others who did worse; equals share a score.", "0 to 1", nullable=False),
+        Column("band", "int", "The score's fifth: 1 is worst, 5 best.", nullable=False),
+    ),
+    key=("shop", "score_name", "user_id"),
+    order=("shop", "score_name", "user_id"),
+)
+
 USERS = Table(
     "users",
     "The only place that maps pseudonyms back to the shop's ids.",

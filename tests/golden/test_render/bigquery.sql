@@ -374,6 +374,17 @@ CREATE TABLE IF NOT EXISTS recommendations (
   model_version STRING NOT NULL OPTIONS (description = 'Version of it.')
 ) OPTIONS (description = 'One recommended item for one person on one surface.');
 
+CREATE TABLE IF NOT EXISTS user_scores (
+  row_key STRING NOT NULL OPTIONS (description = 'shop|dt|score_name|user_id: one unique column for tools that want one.'),
+  shop STRING NOT NULL OPTIONS (description = 'Name of the shop: one warehouse serves several.'),
+  dt DATE NOT NULL OPTIONS (description = 'The night\'s day.'),
+  score_name STRING NOT NULL OPTIONS (description = 'recency, frequency or monetary.'),
+  user_id STRING NOT NULL OPTIONS (description = 'The shop\'s own id of the person.'),
+  observed FLOAT64 NOT NULL OPTIONS (description = 'What is scored: hours since the latest event, visits, or spend, within the history window. (hours, visits or shop\'s currency)'),
+  score FLOAT64 NOT NULL OPTIONS (description = 'Share of the others who did worse; equals share a score. (0 to 1)'),
+  band INT64 NOT NULL OPTIONS (description = 'The score\'s fifth: 1 is worst, 5 best.')
+) OPTIONS (description = 'One score of one person: where they stand among everybody whom the log knew that night.');
+
 CREATE TABLE IF NOT EXISTS users (
   shop STRING NOT NULL OPTIONS (description = 'Name of the shop: one warehouse serves several.'),
   pseudonym STRING NOT NULL OPTIONS (description = 'What lake, models and reports hold.'),

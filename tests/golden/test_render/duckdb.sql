@@ -718,6 +718,26 @@ COMMENT ON COLUMN recommendations.evidence_item_id IS 'The item of the history t
 COMMENT ON COLUMN recommendations.model_name IS 'Registered model, or popularity.';
 COMMENT ON COLUMN recommendations.model_version IS 'Version of it.';
 
+CREATE TABLE IF NOT EXISTS user_scores (
+  row_key VARCHAR NOT NULL,
+  shop VARCHAR NOT NULL,
+  dt DATE NOT NULL,
+  score_name VARCHAR NOT NULL,
+  user_id VARCHAR NOT NULL,
+  observed DOUBLE NOT NULL,
+  score DOUBLE NOT NULL,
+  band INTEGER NOT NULL
+);
+COMMENT ON TABLE user_scores IS 'One score of one person: where they stand among everybody whom the log knew that night.';
+COMMENT ON COLUMN user_scores.row_key IS 'shop|dt|score_name|user_id: one unique column for tools that want one.';
+COMMENT ON COLUMN user_scores.shop IS 'Name of the shop: one warehouse serves several.';
+COMMENT ON COLUMN user_scores.dt IS 'The night''s day.';
+COMMENT ON COLUMN user_scores.score_name IS 'recency, frequency or monetary.';
+COMMENT ON COLUMN user_scores.user_id IS 'The shop''s own id of the person.';
+COMMENT ON COLUMN user_scores.observed IS 'What is scored: hours since the latest event, visits, or spend, within the history window. (hours, visits or shop''s currency)';
+COMMENT ON COLUMN user_scores.score IS 'Share of the others who did worse; equals share a score. (0 to 1)';
+COMMENT ON COLUMN user_scores.band IS 'The score''s fifth: 1 is worst, 5 best.';
+
 CREATE TABLE IF NOT EXISTS users (
   shop VARCHAR NOT NULL,
   pseudonym VARCHAR NOT NULL,

@@ -15,6 +15,18 @@ CREATE TABLE IF NOT EXISTS recommendations (
   PRIMARY KEY (shop, dt, surface, user_id, rank) NOT ENFORCED
 ) PARTITION BY dt CLUSTER BY shop, user_id OPTIONS (description = 'One recommended item for one person on one surface.');
 
+CREATE TABLE IF NOT EXISTS user_scores (
+  row_key STRING NOT NULL OPTIONS (description = 'shop|dt|score_name|user_id: one unique column for tools that want one.'),
+  shop STRING NOT NULL OPTIONS (description = 'Name of the shop: one warehouse serves several.'),
+  dt DATE NOT NULL OPTIONS (description = 'The night\'s day.'),
+  score_name STRING NOT NULL OPTIONS (description = 'recency, frequency or monetary.'),
+  user_id STRING NOT NULL OPTIONS (description = 'The shop\'s own id of the person.'),
+  observed FLOAT64 NOT NULL OPTIONS (description = 'What is scored: hours since the latest event, visits, or spend, within the history window. (hours, visits or shop\'s currency)'),
+  score FLOAT64 NOT NULL OPTIONS (description = 'Share of the others who did worse; equals share a score. (0 to 1)'),
+  band INT64 NOT NULL OPTIONS (description = 'The score\'s fifth: 1 is worst, 5 best.'),
+  PRIMARY KEY (shop, dt, score_name, user_id) NOT ENFORCED
+) PARTITION BY dt CLUSTER BY shop, user_id OPTIONS (description = 'One score of one person: where they stand among everybody whom the log knew that night.');
+
 CREATE TABLE IF NOT EXISTS items (
   shop STRING NOT NULL OPTIONS (description = 'Name of the shop: one warehouse serves several.'),
   item_id STRING NOT NULL OPTIONS (description = 'The shop\'s item id.'),
@@ -287,6 +299,8 @@ DROP VIEW IF EXISTS v_fact_recommendations;
 
 DROP VIEW IF EXISTS v_freshness;
 
+DROP VIEW IF EXISTS v_user_scores_current;
+
 DROP VIEW IF EXISTS v_recommendations_current;
 
 CREATE VIEW v_recommendations_current (
@@ -332,6 +346,32 @@ FROM publish_current c
 JOIN recommendations r ON r.shop = c.shop AND r.dt = c.dt
 LEFT JOIN items i ON i.shop = r.shop AND i.dt = r.dt AND i.item_id = r.item_id;
 
+CREATE VIEW v_user_scores_current (
+  row_key OPTIONS (description = 'shop|dt|score_name|user_id: one unique column for tools that want one.'),
+  shop OPTIONS (description = 'Name of the shop: one warehouse serves several.'),
+  dt OPTIONS (description = 'The night\'s day.'),
+  score_name OPTIONS (description = 'recency, frequency or monetary.'),
+  user_id OPTIONS (description = 'The shop\'s own id of the person.'),
+  observed OPTIONS (description = 'What is scored: hours since the latest event, visits, or spend, within the history window. (hours, visits or shop\'s currency)'),
+  score OPTIONS (description = 'Share of the others who did worse; equals share a score. (0 to 1)'),
+  band OPTIONS (description = 'The score\'s fifth: 1 is worst, 5 best.'),
+  user_key OPTIONS (description = 'shop|user_id: joins facts and scores with v_dim_users.'),
+  publish_id OPTIONS (description = 'The publication, a row of publish_log.')
+) OPTIONS (description = 'Where people stand in the night that publish_current names.') AS
+SELECT
+  s.row_key,
+  s.shop,
+  s.dt,
+  s.score_name,
+  s.user_id,
+  s.observed,
+  s.score,
+  s.band,
+  s.shop || '|' || s.user_id AS user_key,
+  c.publish_id
+FROM publish_current c
+JOIN user_scores s ON s.shop = c.shop AND s.dt = c.dt;
+
 CREATE VIEW v_freshness (
   shop OPTIONS (description = 'Name of the shop: one warehouse serves several.'),
   dt OPTIONS (description = 'The night\'s day.'),
@@ -375,7 +415,7 @@ CREATE VIEW v_fact_recommendations (
   model_name OPTIONS (description = 'Registered model, or popularity.'),
   model_version OPTIONS (description = 'Version of it.'),
   item_key OPTIONS (description = 'shop|dt|item_id: joins v_fact_recommendations with v_dim_items.'),
-  user_key OPTIONS (description = 'shop|user_id: joins v_fact_recommendations with v_dim_users.'),
+  user_key OPTIONS (description = 'shop|user_id: joins facts and scores with v_dim_users.'),
   night_key OPTIONS (description = 'shop|dt: joins v_fact_recommendations with v_dim_nights.')
 ) OPTIONS (description = 'Star schema, the facts: every recommended item of every night that the warehouse holds.') AS
 SELECT
@@ -432,7 +472,7 @@ SELECT
 FROM items i;
 
 CREATE VIEW v_dim_users (
-  user_key OPTIONS (description = 'shop|user_id: joins v_fact_recommendations with v_dim_users.'),
+  user_key OPTIONS (description = 'shop|user_id: joins facts and scores with v_dim_users.'),
   shop OPTIONS (description = 'Name of the shop: one warehouse serves several.'),
   user_id OPTIONS (description = 'The shop\'s own id of the person.'),
   id_kind OPTIONS (description = 'user or device.')

@@ -42,6 +42,35 @@ COMMENT ON COLUMN recommendations.model_name IS 'Registered model, or popularity
 
 COMMENT ON COLUMN recommendations.model_version IS 'Version of it.';
 
+CREATE TABLE IF NOT EXISTS user_scores (
+  row_key VARCHAR GENERATED ALWAYS AS (shop || '|' || CAST(dt AS VARCHAR) || '|' || score_name || '|' || user_id) VIRTUAL,
+  shop VARCHAR NOT NULL,
+  dt DATE NOT NULL,
+  score_name VARCHAR NOT NULL,
+  user_id VARCHAR NOT NULL,
+  observed DOUBLE NOT NULL,
+  score DOUBLE NOT NULL,
+  band INTEGER NOT NULL
+);
+
+COMMENT ON TABLE user_scores IS 'One score of one person: where they stand among everybody whom the log knew that night.';
+
+COMMENT ON COLUMN user_scores.row_key IS 'shop|dt|score_name|user_id: one unique column for tools that want one.';
+
+COMMENT ON COLUMN user_scores.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN user_scores.dt IS 'The night''s day.';
+
+COMMENT ON COLUMN user_scores.score_name IS 'recency, frequency or monetary.';
+
+COMMENT ON COLUMN user_scores.user_id IS 'The shop''s own id of the person.';
+
+COMMENT ON COLUMN user_scores.observed IS 'What is scored: hours since the latest event, visits, or spend, within the history window. (hours, visits or shop''s currency)';
+
+COMMENT ON COLUMN user_scores.score IS 'Share of the others who did worse; equals share a score. (0 to 1)';
+
+COMMENT ON COLUMN user_scores.band IS 'The score''s fifth: 1 is worst, 5 best.';
+
 CREATE TABLE IF NOT EXISTS items (
   shop VARCHAR NOT NULL,
   item_id VARCHAR NOT NULL,
@@ -694,6 +723,8 @@ DROP VIEW IF EXISTS v_fact_recommendations;
 
 DROP VIEW IF EXISTS v_freshness;
 
+DROP VIEW IF EXISTS v_user_scores_current;
+
 DROP VIEW IF EXISTS v_recommendations_current;
 
 CREATE VIEW v_recommendations_current AS
@@ -757,6 +788,43 @@ COMMENT ON COLUMN v_recommendations_current.brand IS 'Latest brand the log gave.
 COMMENT ON COLUMN v_recommendations_current.price IS 'Latest price of one piece. (shop''s currency)';
 
 COMMENT ON COLUMN v_recommendations_current.publish_id IS 'The publication, a row of publish_log.';
+
+CREATE VIEW v_user_scores_current AS
+SELECT
+  s.row_key,
+  s.shop,
+  s.dt,
+  s.score_name,
+  s.user_id,
+  s.observed,
+  s.score,
+  s.band,
+  s.shop || '|' || s.user_id AS user_key,
+  c.publish_id
+FROM publish_current c
+JOIN user_scores s ON s.shop = c.shop AND s.dt = c.dt;
+
+COMMENT ON VIEW v_user_scores_current IS 'Where people stand in the night that publish_current names.';
+
+COMMENT ON COLUMN v_user_scores_current.row_key IS 'shop|dt|score_name|user_id: one unique column for tools that want one.';
+
+COMMENT ON COLUMN v_user_scores_current.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN v_user_scores_current.dt IS 'The night''s day.';
+
+COMMENT ON COLUMN v_user_scores_current.score_name IS 'recency, frequency or monetary.';
+
+COMMENT ON COLUMN v_user_scores_current.user_id IS 'The shop''s own id of the person.';
+
+COMMENT ON COLUMN v_user_scores_current.observed IS 'What is scored: hours since the latest event, visits, or spend, within the history window. (hours, visits or shop''s currency)';
+
+COMMENT ON COLUMN v_user_scores_current.score IS 'Share of the others who did worse; equals share a score. (0 to 1)';
+
+COMMENT ON COLUMN v_user_scores_current.band IS 'The score''s fifth: 1 is worst, 5 best.';
+
+COMMENT ON COLUMN v_user_scores_current.user_key IS 'shop|user_id: joins facts and scores with v_dim_users.';
+
+COMMENT ON COLUMN v_user_scores_current.publish_id IS 'The publication, a row of publish_log.';
 
 CREATE VIEW v_freshness AS
 SELECT
@@ -849,7 +917,7 @@ COMMENT ON COLUMN v_fact_recommendations.model_version IS 'Version of it.';
 
 COMMENT ON COLUMN v_fact_recommendations.item_key IS 'shop|dt|item_id: joins v_fact_recommendations with v_dim_items.';
 
-COMMENT ON COLUMN v_fact_recommendations.user_key IS 'shop|user_id: joins v_fact_recommendations with v_dim_users.';
+COMMENT ON COLUMN v_fact_recommendations.user_key IS 'shop|user_id: joins facts and scores with v_dim_users.';
 
 COMMENT ON COLUMN v_fact_recommendations.night_key IS 'shop|dt: joins v_fact_recommendations with v_dim_nights.';
 
@@ -911,7 +979,7 @@ FROM users u;
 
 COMMENT ON VIEW v_dim_users IS 'Star schema: people by the shop''s own id; a login and a device are two.';
 
-COMMENT ON COLUMN v_dim_users.user_key IS 'shop|user_id: joins v_fact_recommendations with v_dim_users.';
+COMMENT ON COLUMN v_dim_users.user_key IS 'shop|user_id: joins facts and scores with v_dim_users.';
 
 COMMENT ON COLUMN v_dim_users.shop IS 'Name of the shop: one warehouse serves several.';
 

@@ -15,6 +15,18 @@ CREATE TABLE IF NOT EXISTS recommendations (
   PRIMARY KEY (shop, dt, surface, user_id, rank)
 ) CLUSTER BY (shop, dt) COMMENT = 'One recommended item for one person on one surface.';
 
+CREATE TABLE IF NOT EXISTS user_scores (
+  row_key VARCHAR NOT NULL COMMENT 'shop|dt|score_name|user_id: one unique column for tools that want one.',
+  shop VARCHAR NOT NULL COMMENT 'Name of the shop: one warehouse serves several.',
+  dt DATE NOT NULL COMMENT 'The night''s day.',
+  score_name VARCHAR NOT NULL COMMENT 'recency, frequency or monetary.',
+  user_id VARCHAR NOT NULL COMMENT 'The shop''s own id of the person.',
+  observed DOUBLE NOT NULL COMMENT 'What is scored: hours since the latest event, visits, or spend, within the history window. (hours, visits or shop''s currency)',
+  score DOUBLE NOT NULL COMMENT 'Share of the others who did worse; equals share a score. (0 to 1)',
+  band INTEGER NOT NULL COMMENT 'The score''s fifth: 1 is worst, 5 best.',
+  PRIMARY KEY (shop, dt, score_name, user_id)
+) CLUSTER BY (shop, dt) COMMENT = 'One score of one person: where they stand among everybody whom the log knew that night.';
+
 CREATE TABLE IF NOT EXISTS items (
   shop VARCHAR NOT NULL COMMENT 'Name of the shop: one warehouse serves several.',
   item_id VARCHAR NOT NULL COMMENT 'The shop''s item id.',
@@ -287,6 +299,8 @@ DROP VIEW IF EXISTS v_fact_recommendations;
 
 DROP VIEW IF EXISTS v_freshness;
 
+DROP VIEW IF EXISTS v_user_scores_current;
+
 DROP VIEW IF EXISTS v_recommendations_current;
 
 CREATE VIEW v_recommendations_current (
@@ -332,6 +346,32 @@ FROM publish_current c
 JOIN recommendations r ON r.shop = c.shop AND r.dt = c.dt
 LEFT JOIN items i ON i.shop = r.shop AND i.dt = r.dt AND i.item_id = r.item_id;
 
+CREATE VIEW v_user_scores_current (
+  row_key COMMENT 'shop|dt|score_name|user_id: one unique column for tools that want one.',
+  shop COMMENT 'Name of the shop: one warehouse serves several.',
+  dt COMMENT 'The night''s day.',
+  score_name COMMENT 'recency, frequency or monetary.',
+  user_id COMMENT 'The shop''s own id of the person.',
+  observed COMMENT 'What is scored: hours since the latest event, visits, or spend, within the history window. (hours, visits or shop''s currency)',
+  score COMMENT 'Share of the others who did worse; equals share a score. (0 to 1)',
+  band COMMENT 'The score''s fifth: 1 is worst, 5 best.',
+  user_key COMMENT 'shop|user_id: joins facts and scores with v_dim_users.',
+  publish_id COMMENT 'The publication, a row of publish_log.'
+) COMMENT = 'Where people stand in the night that publish_current names.' AS
+SELECT
+  s.row_key,
+  s.shop,
+  s.dt,
+  s.score_name,
+  s.user_id,
+  s.observed,
+  s.score,
+  s.band,
+  s.shop || '|' || s.user_id AS user_key,
+  c.publish_id
+FROM publish_current c
+JOIN user_scores s ON s.shop = c.shop AND s.dt = c.dt;
+
 CREATE VIEW v_freshness (
   shop COMMENT 'Name of the shop: one warehouse serves several.',
   dt COMMENT 'The night''s day.',
@@ -375,7 +415,7 @@ CREATE VIEW v_fact_recommendations (
   model_name COMMENT 'Registered model, or popularity.',
   model_version COMMENT 'Version of it.',
   item_key COMMENT 'shop|dt|item_id: joins v_fact_recommendations with v_dim_items.',
-  user_key COMMENT 'shop|user_id: joins v_fact_recommendations with v_dim_users.',
+  user_key COMMENT 'shop|user_id: joins facts and scores with v_dim_users.',
   night_key COMMENT 'shop|dt: joins v_fact_recommendations with v_dim_nights.'
 ) COMMENT = 'Star schema, the facts: every recommended item of every night that the warehouse holds.' AS
 SELECT
@@ -432,7 +472,7 @@ SELECT
 FROM items i;
 
 CREATE VIEW v_dim_users (
-  user_key COMMENT 'shop|user_id: joins v_fact_recommendations with v_dim_users.',
+  user_key COMMENT 'shop|user_id: joins facts and scores with v_dim_users.',
   shop COMMENT 'Name of the shop: one warehouse serves several.',
   user_id COMMENT 'The shop''s own id of the person.',
   id_kind COMMENT 'user or device.'

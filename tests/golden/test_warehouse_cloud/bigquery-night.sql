@@ -17,6 +17,7 @@ SELECT column_name FROM INFORMATION_SCHEMA.COLUMNS WHERE table_name = ? ORDER BY
 SELECT column_name FROM INFORMATION_SCHEMA.COLUMNS WHERE table_name = ? ORDER BY ordinal_position;
 SELECT column_name FROM INFORMATION_SCHEMA.COLUMNS WHERE table_name = ? ORDER BY ordinal_position;
 SELECT column_name FROM INFORMATION_SCHEMA.COLUMNS WHERE table_name = ? ORDER BY ordinal_position;
+SELECT column_name FROM INFORMATION_SCHEMA.COLUMNS WHERE table_name = ? ORDER BY ordinal_position;
 DELETE FROM warehouse_schema WHERE true;
 INSERT INTO warehouse_schema VALUES (?);
 BEGIN TRANSACTION;
@@ -39,6 +40,9 @@ DELETE FROM recommendations WHERE shop = ? AND dt = ?;
 SELECT count(*) FROM recommendations WHERE shop = ? AND dt = ?;
 DELETE FROM items WHERE shop = ? AND dt = ?;
 -- 5 rows into items (shop, item_id, dt, title, category, brand, price, price_bucket, first_seen, last_seen, num_events, num_recent, num_purchases);
+DELETE FROM user_scores WHERE shop = ? AND dt = ?;
+-- 0 rows into user_scores (row_key, shop, dt, score_name, user_id, observed, score, band);
+SELECT count(*) FROM user_scores WHERE shop = ? AND dt = ?;
 SELECT dt, publish_id FROM publish_current WHERE shop = ?;
 SELECT max(published_at) FROM publish_log WHERE shop = ?;
 DELETE FROM crm_states WHERE shop = ? AND dt = ?;

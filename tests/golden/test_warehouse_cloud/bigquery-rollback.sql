@@ -17,6 +17,7 @@ SELECT column_name FROM INFORMATION_SCHEMA.COLUMNS WHERE table_name = ? ORDER BY
 SELECT column_name FROM INFORMATION_SCHEMA.COLUMNS WHERE table_name = ? ORDER BY ordinal_position;
 SELECT column_name FROM INFORMATION_SCHEMA.COLUMNS WHERE table_name = ? ORDER BY ordinal_position;
 SELECT column_name FROM INFORMATION_SCHEMA.COLUMNS WHERE table_name = ? ORDER BY ordinal_position;
+SELECT column_name FROM INFORMATION_SCHEMA.COLUMNS WHERE table_name = ? ORDER BY ordinal_position;
 DELETE FROM warehouse_schema WHERE true;
 INSERT INTO warehouse_schema VALUES (?);
 BEGIN TRANSACTION;

@@ -17,6 +17,7 @@ SELECT LOWER(column_name) FROM information_schema.columns WHERE table_schema = C
 SELECT LOWER(column_name) FROM information_schema.columns WHERE table_schema = CURRENT_SCHEMA() AND table_name = UPPER(?) ORDER BY ordinal_position;
 SELECT LOWER(column_name) FROM information_schema.columns WHERE table_schema = CURRENT_SCHEMA() AND table_name = UPPER(?) ORDER BY ordinal_position;
 SELECT LOWER(column_name) FROM information_schema.columns WHERE table_schema = CURRENT_SCHEMA() AND table_name = UPPER(?) ORDER BY ordinal_position;
+SELECT LOWER(column_name) FROM information_schema.columns WHERE table_schema = CURRENT_SCHEMA() AND table_name = UPPER(?) ORDER BY ordinal_position;
 DELETE FROM warehouse_schema WHERE true;
 INSERT INTO warehouse_schema VALUES (?);
 BEGIN;

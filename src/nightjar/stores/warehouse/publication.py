@@ -20,6 +20,7 @@ from nightjar.contracts import (
     MARTS,
     PROMOTIONS,
     RECOMMENDATIONS,
+    USER_FEATURES,
     USERS,
     GateFailed,
     Partition,
@@ -38,6 +39,7 @@ from nightjar.stores.warehouse.audits import (
 from nightjar.stores.warehouse.connection import Connection, Passing, Warehouse, passing_by, turn
 from nightjar.stores.warehouse.pointer import Held
 from nightjar.stores.warehouse.schema import NIGHTLY
+from nightjar.stores.warehouse.user_scores import load_user_scores, stage_user_scores, user_scores_audits
 from nightjar.stores.warehouse.workbench import Workbench, parquet, rows_of
 
 #: People whose lists are compared with those of the night before.
@@ -66,6 +68,7 @@ class Night:
         new_users: the folder where mapping rows wait for the warehouse; emptied after the commit.
         num_candidates: items that could be recommended to a person with nothing excluded; None for all items.
         marts: every day of the analysis tables; those that readers see already are left as they are.
+        features: the night's `user_features`, which user_scores are ranks of; none where they could not be built.
     """
 
     partition: Partition
@@ -80,11 +83,13 @@ class Night:
     new_users: Path
     num_candidates: int | None = None
     marts: Sequence[MartDay] = ()
+    features: Sequence[str] = ()
 
     @property
     def content_hash(self) -> str:
         """Hash of the rows that readers will see, independent of their order and of files; 32 hex digits."""
-        seen = [str(self.partition.of(table)) for table in (RECOMMENDATIONS, ITEMS)]
+        tables = (RECOMMENDATIONS, ITEMS, *((USER_FEATURES,) if self.features else ()))
+        seen = [str(self.partition.of(table)) for table in tables]
         return hashlib.sha256(json.dumps([(name, self.inputs[name]) for name in seen]).encode()).hexdigest()[:32]
 
 
@@ -185,6 +190,7 @@ def _stage(bench: Workbench, night: Night, conf: Conf) -> None:
     if night.eligible:
         eligible = f"SELECT user_id, CAST({excluded} AS BIGINT) AS num_excluded FROM {parquet(night.eligible)}"
     bench.view("stage_eligible", eligible)
+    stage_user_scores(bench, night.features)
 
 
 def _shop_column(night: Night) -> str:
@@ -295,7 +301,7 @@ def _audit(db: Connection, night: Night, conf: Conf) -> dict[str, Seen]:
         num_candidates=num_items if night.num_candidates is None else night.num_candidates,
         has_champion=bench.number("SELECT count(*) FROM stage_recommendations WHERE strategy = 'model'") > 0,
     )
-    return _require(bench, night.partition, audits)
+    return _require(bench, night.partition, [*audits, *user_scores_audits()])
 
 
 def _stage_yesterday(db: Connection, partition: Partition) -> None:
@@ -342,6 +348,7 @@ def _load(db: Connection, night: Night) -> None:
         _stop(night.partition, [f"rows_loaded: {held} rows, allowed {night.num_rows} to {night.num_rows}"])
     db.execute("DELETE FROM items WHERE shop = $1 AND dt = $2", shop, day)
     db.append("items", "SELECT * FROM stage_items ORDER BY item_id")
+    load_user_scores(db, night.partition)
 
 
 def _publication(bench: Workbench, seen: dict[str, Seen], new_users: int, mart_days: int) -> Publication:
@@ -378,7 +385,7 @@ def _record(
         "model_name": name,
         "model_version": version,
         "audits": json.dumps(publication.audits, sort_keys=True),
-        "num_bytes": sum(Path(file).stat().st_size for file in (*night.recommendations, *night.items)),
+        "num_bytes": sum(Path(file).stat().st_size for file in (*night.recommendations, *night.items, *night.features)),
         "seconds": round(time.monotonic() - started, 3),
         "previous_publish_id": before.publish_id if before else None,
         "restored_publish_id": None,

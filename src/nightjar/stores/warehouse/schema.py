@@ -12,6 +12,7 @@ from nightjar.contracts import (
     PROMOTIONS,
     PUBLISH_LOG,
     RECOMMENDATIONS,
+    USER_SCORES,
     USERS,
     BadInput,
     Column,
@@ -109,6 +110,7 @@ _SCHEMA = Table(
 
 TABLES = (
     RECOMMENDATIONS,
+    USER_SCORES,
     WAREHOUSE_ITEMS,
     *WAREHOUSE_MARTS,
     USERS,
@@ -124,7 +126,7 @@ TABLES = (
 )
 
 #: Tables that hold nights, each replaced, shown and forgotten whole. The audits have proved their keys.
-NIGHTLY = (RECOMMENDATIONS.name, CRM_STATES.name)
+NIGHTLY = (RECOMMENDATIONS.name, USER_SCORES.name, CRM_STATES.name)
 
 #: Unique keys of the others.
 _KEYS = {
@@ -166,13 +168,17 @@ _LOOKUPS = {
 #: How the services keep nights together.
 _CLUSTERED = {"snowflake": "CLUSTER BY (shop, dt)", "bigquery": "PARTITION BY dt CLUSTER BY shop, user_id"}
 
-_ROW_KEY = "shop || '|' || CAST(dt AS VARCHAR) || '|' || surface || '|' || user_id || '|' || CAST(rank AS VARCHAR)"
+_NIGHT_KEY = "shop || '|' || CAST(dt AS VARCHAR)"
+_ROW_KEYS = {
+    RECOMMENDATIONS: f"{_NIGHT_KEY} || '|' || surface || '|' || user_id || '|' || CAST(rank AS VARCHAR)",
+    USER_SCORES: f"{_NIGHT_KEY} || '|' || score_name || '|' || user_id",
+}
 
 
 def physical(table: Table, dialect: str) -> Physical:
     """DuckDB computes row_key when it is read: stored, it took more than half of the file."""
-    if dialect == "duckdb" and table == RECOMMENDATIONS:
-        return Physical(computed={"row_key": _ROW_KEY})
+    if dialect == "duckdb" and table in _ROW_KEYS:
+        return Physical(computed={"row_key": _ROW_KEYS[table]})
     if dialect == "postgres" and table.name in NIGHTLY:
         return Physical(tail="PARTITION BY LIST (shop)")
     if dialect in _CLUSTERED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nightjar.contracts import ITEMS, PUBLISH_LOG, RECOMMENDATIONS, Column
+from nightjar.contracts import ITEMS, PUBLISH_LOG, RECOMMENDATIONS, USER_SCORES, Column
 from nightjar.contracts.render import view_ddl
 
 _ROW_SEPARATOR = "|| '|' ||"
@@ -43,7 +43,7 @@ _PUBLISH_ID = Column("publish_id", "string", "The publication, a row of publish_
 _MOVED_AT = Column("moved_at", "timestamp", "Since when readers see this night.", "UTC")
 _ITEM_KEY = Column("item_key", "string", "shop|dt|item_id: joins v_fact_recommendations with v_dim_items.")
 _NIGHT_KEY = Column("night_key", "string", "shop|dt: joins v_fact_recommendations with v_dim_nights.")
-_USER_KEY = Column("user_key", "string", "shop|user_id: joins v_fact_recommendations with v_dim_users.")
+_USER_KEY = Column("user_key", "string", "shop|user_id: joins facts and scores with v_dim_users.")
 _CONTENT = Column("content_hash", "long", "Hash of what the payload says: items, their attributes, order and reasons.")
 _CHANGED_AT = Column("changed_at", "timestamp", "Since when readers see this content; moves only when it does.", "UTC")
 _USER_ROW_KEY = Column("row_key", "string", "shop|user_id: one unique column for tools that want one.")
@@ -64,6 +64,13 @@ CURRENT = View(
         (_PUBLISH_ID, "c.publish_id"),
     ),
     f"publish_current c\nJOIN recommendations r ON r.shop = c.shop AND r.dt = c.dt\n{_ITEM_OF_ROW}",
+)
+
+SCORES = View(
+    "v_user_scores_current",
+    "Where people stand in the night that publish_current names.",
+    (*_of(USER_SCORES.columns, "s"), (_USER_KEY, _key("s.shop", "s.user_id")), (_PUBLISH_ID, "c.publish_id")),
+    "publish_current c\nJOIN user_scores s ON s.shop = c.shop AND s.dt = c.dt",
 )
 
 _HOURS_OLD = {
@@ -247,4 +254,4 @@ WHERE s.user_id IS NULL""",
 
 def views(dialect: str) -> list[View]:
     """In an order in which each may name those before it."""
-    return [CURRENT, _freshness(dialect), FACT, DIM_ITEMS, DIM_USERS, DIM_NIGHTS, *crm_views(dialect)]
+    return [CURRENT, SCORES, _freshness(dialect), FACT, DIM_ITEMS, DIM_USERS, DIM_NIGHTS, *crm_views(dialect)]
