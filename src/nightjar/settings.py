@@ -249,6 +249,8 @@ class Score(Section):
     available_within_days: Annotated[int, Field(ge=0)]  # items silent for longer are unavailable; 0: all are
     batch_users: Count
     popular_days: Count
+    explain_items: Count  # latest distinct items of a history that are left out in turn, to see which moved a score
+    rules: str  # a file of business rules; "" for conf/rules/<shop>.toml, where there is one
 
 
 class Publish(Section):
