@@ -250,6 +250,7 @@ class Score(Section):
     batch_users: Count
     popular_days: Count
     explain_items: Count  # latest distinct items of a history that are left out in turn, to see which moved a score
+    explain_entries: Count  # of a history, that are read again for that at most: of long ones fewer items are tried
     rules: str  # a file of business rules; "" for conf/rules/<shop>.toml, where there is one
 
 

@@ -121,7 +121,7 @@ def test_a_night_under_rules_says_what_became_of_each(spark: SparkSession, home:
     rules.write_text(
         '[every_surface]\ndeny_items = ["i04", "nothing"]\n'
         '[surfaces.home]\npins = [{ item = "i09", rank = 2 }]\n'
-        '[surfaces.email]\nk = 2\n'
+        "[surfaces.email]\nk = 2\n"
     )
     counts = run(home, f"score.rules={rules}", "gate.max_fallback_share=1.0")
     entry, _ = published(home)

@@ -31,6 +31,7 @@ SCORE = settings.Score(
     batch_users=7,
     popular_days=7,
     explain_items=5,
+    explain_entries=100,
     rules="",
 )
 

@@ -80,6 +80,17 @@ def test_only_the_latest_distinct_items_are_tried(champion: Callable[..., Champi
         assert set(items) <= {"i02", "i03"}
 
 
+def test_of_long_histories_fewer_items_are_tried(champion: Callable[..., Champion]) -> None:
+    model = CatalogueModel(load_model(champion(NAMES).folder), CATALOGUE)
+    histories = read(model, long="V:i01 V:i02 V:i03 V:i04 V:i05 V:i06", short="V:i01 V:i02")
+    states, targets = model.states(histories), model.items_ND[torch.tensor([list(range(20))] * 2)]
+    long, short = explain(model, histories, states, targets, tried=5, entries=12).evidence_BKE
+    assert set(np.unique(long)) <= {0, 6, 7}, "two times six entries"
+    assert set(np.unique(short)) <= {0, 2, 3}
+    one, _ = explain(model, histories, states, targets, tried=5, entries=1).evidence_BKE
+    assert set(one[:, 0]) == {7}
+
+
 def test_the_reason_is_the_strongest_thing_done_with_the_item(champion: Callable[..., Champion]) -> None:
     model = CatalogueModel(load_model(champion(NAMES).folder), CATALOGUE)
     histories = read(model, a="P:i02 V:i02", b="C:i02 V:i02", c="V:i02")

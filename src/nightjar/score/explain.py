@@ -3,8 +3,8 @@
 An item's effect is what the score loses when every entry of that item is deleted and the rest of the history
 is read again (leave one out). It asks the model itself, whatever its architecture, and one reading answers
 for all of a person's recommendations: the effect on each is a dot product with the change of the state.
-Only a person's latest distinct items are tried, because a reading costs what the encoding of one history
-costs; docs/experiments.md has what other methods reach and cost.
+Only a person's latest distinct items are tried, and of long histories fewer, because a reading costs what the
+encoding of one history costs; docs/experiments.md has what other methods reach and cost.
 
 What it gives up: items that only matter together, each of which could be missed, and old items.
 
@@ -56,7 +56,13 @@ class Latest(NamedTuple):
 
 @torch.inference_mode()
 def explain(
-    model: CatalogueModel, read: Histories, states_BD: Tensor, recommended_BKD: Tensor, *, tried: int
+    model: CatalogueModel,
+    read: Histories,
+    states_BD: Tensor,
+    recommended_BKD: Tensor,
+    *,
+    tried: int,
+    entries: int = 2**31 - 1,
 ) -> Reasons:
     """The items that moved each recommendation, for histories with at least one entry.
 
@@ -67,8 +73,9 @@ def explain(
         states_BD: the states that scored.
         recommended_BKD: embeddings of the recommended items.
         tried: latest distinct items of each person that are left out in turn.
+        entries: of a person, that are read again at most; one item is tried whatever its history's length.
     """
-    latest = latest_items(read, tried)
+    latest = latest_items(read, np.minimum(tried, np.maximum(1, entries // np.maximum(1, read.lengths))))
     effects_BKM = effects(model, read, states_BD, recommended_BKD, latest.items_BM)
     chosen = min(NAMED, effects_BKM.shape[2])
     # Of equal effects the later item's comes first, and what differs by rounding alone is equal.
@@ -105,8 +112,8 @@ def without(read: Histories, people_P: NDArray[np.int64], items_P: NDArray[np.in
     return repeated.keep(repeated.items != np.repeat(items_P, repeated.lengths))
 
 
-def latest_items(read: Histories, at_most: int) -> Latest:
-    """Each person's distinct items by their latest entry, the latest `at_most` of them."""
+def latest_items(read: Histories, at_most: int | NDArray[np.int64]) -> Latest:
+    """Each person's distinct items by their latest entry, the latest `at_most` of them (of all, or of each)."""
     rows = np.repeat(np.arange(len(read)), read.lengths)
     stride = int(read.items.max(initial=0)) + 1
     # Backwards, so that the first of equal pairs is the latest entry.
@@ -116,8 +123,8 @@ def latest_items(read: Histories, at_most: int) -> Latest:
     order = np.lexsort((first, pairs // stride))
     people, items = np.divmod(pairs[order], stride)
     places = np.arange(len(order)) - np.searchsorted(people, people)
-    kept = places < at_most
-    shape = (len(read), max(1, min(at_most, int(places.max(initial=0)) + 1)))
+    kept = places < np.broadcast_to(at_most, len(read))[people]
+    shape = (len(read), int(places[kept].max(initial=0)) + 1)
     latest = Latest(np.zeros(shape, np.int64), np.zeros(shape, np.int64))
     latest.items_BM[people[kept], places[kept]] = items[kept]
     latest.strengths_BM[people[kept], places[kept]] = strengths[order][kept]

@@ -373,8 +373,15 @@ class Recommender:
             assert people.read is not None
             # Gaps get the last item's embedding, and lose what it explains.
             recommended_BKD = self.model.items_ND[lists.items_BK[readable]]
-            read, tried = people.read.take(readable), self.night.conf.explain_items
-            why = explain(self.model, read, states_BD, recommended_BKD, tried=tried)
+            read, conf = people.read.take(readable), self.night.conf
+            why = explain(
+                self.model,
+                read,
+                states_BD,
+                recommended_BKD,
+                tried=conf.explain_items,
+                entries=conf.explain_entries,
+            )
             ours_BK = (lists.sources_BK[readable] == _BY_MODEL) & (lists.rules_BK[readable] != _PINNED)
             lists.evidence_BKE[readable] = why.evidence_BKE * ours_BK[:, :, None]
             lists.reasons_BK[readable] = np.where(ours_BK, why.codes_BK, lists.reasons_BK[readable])
