@@ -15,14 +15,14 @@ FOLDS ?= 3
 TRIALS ?= 20
 # Recipes read these from their environment, so that no value is ever parsed by the shell.
 export SOURCE RAW DAY MODEL SET SAMPLE AIRFLOW_PORT MLFLOW_PORT TORCH_INDEX_URL SIZE RUNS SKEW EXPLAIN DAYS EVENTS \
-	DATA PROTOCOL CONF SEEDS FOLDS EXCLUDE STEPS EPOCHS FROM TO TARGET USERS TARGETS TRIALS
+	DATA PROTOCOL CONF SEEDS FOLDS EXCLUDE STEPS EPOCHS FROM TO TARGET USERS ITEMS K TARGETS TRIALS
 
 JOBS := .envs/jobs/bin/python
 AIRFLOW := .envs/airflow/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup nightly replay rollback export backtest source-check ui down test check format docs approve locks quality tune \
-	bench-prep bench-night bench-learn bench-large bench-scaling bench-publish bench-page
+.PHONY: help setup nightly replay rollback export backtest source-check rules-check ui down test check format docs approve locks quality tune \
+	bench-prep bench-night bench-learn bench-large bench-scaling bench-publish bench-score bench-page
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -56,6 +56,9 @@ backtest: setup  ## replay past nights and hold their lists against what people 
 
 source-check: setup  ## show what a mapping makes of a log's first records: SOURCE, RAW, SAMPLE; writes nothing
 	@$(JOBS) -m jobs.ops.source_check --source "$$SOURCE" --raw "$$RAW" --records "$$SAMPLE"
+
+rules-check: setup  ## show what the shop's rules file means for its latest items: SOURCE, SET; writes nothing
+	@$(JOBS) -m jobs.ops.rules_check --source "$$SOURCE" --set "$$SET"
 
 ui: setup  ## leave Airflow, with the nightly schedule, and MLflow running
 	@$(JOBS) -m jobs.ops.services up --source "$$SOURCE" --raw "$$RAW" \
@@ -123,6 +126,10 @@ bench-scaling: setup  ## training in one process of one thread beside two: RUNS,
 bench-publish: setup  ## time publishing a night beside a plain COPY of its files: USERS, RUNS, TARGETS
 	@$(JOBS) -m jobs.bench.publish $${USERS:+--users "$$USERS"} $${RUNS:+--runs "$$RUNS"} \
 		$${TARGETS:+--targets "$$TARGETS"}
+
+bench-score: setup  ## time scoring from sequences to written rows beside a product and a top-k: USERS, ITEMS, K, RUNS
+	@$(JOBS) -m jobs.bench.score $${USERS:+--users "$$USERS"} $${ITEMS:+--items "$$ITEMS"} $${K:+--k "$$K"} \
+		$${RUNS:+--runs "$$RUNS"}
 
 bench-page: setup  ## write docs/benchmarks/prep.md from what the benchmarks left
 	@$(JOBS) -m jobs.bench.page

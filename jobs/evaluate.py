@@ -18,8 +18,23 @@ from nightjar.contracts import HOLDOUT, ITEMS, PROMOTIONS, SEQUENCES, BadInput, 
 from nightjar.learn.checkpoint import load_model
 from nightjar.learn.promotion import Decision, decide
 from nightjar.score.catalogue import Catalogue
-from nightjar.score.evaluation import Evaluation, Scorer, baseline_scorers, evaluate, model_scorer
+from nightjar.score.cost import Cost, diversity_costs
+from nightjar.score.evaluation import (
+    COLD_SLICES,
+    Evaluation,
+    Scorer,
+    baseline_scorers,
+    category_scorer,
+    evaluate,
+    evaluate_newcomers,
+    model_scorer,
+    popularity_scorer,
+    window_scorer,
+)
 from nightjar.score.model import CatalogueModel
+from nightjar.score.recommend import Champion, Night, night_rules
+from nightjar.score.rulebook import load_facts, load_rulebook, rules_file
+from nightjar.settings import repository
 from nightjar.stores.home import Home
 from nightjar.stores.job import Job, arguments, run
 from nightjar.stores.lake import Lake
@@ -27,6 +42,7 @@ from nightjar.stores.ledgers import read_rows, record
 from nightjar.stores.tracking import ModelVersion, Tracking
 
 MODELS = ("candidate", "champion")
+CATEGORY = "category"
 
 
 def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
@@ -41,7 +57,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     versions = {"candidate": candidate, "champion": champion}
     refuse_a_look_ahead(job, at, versions)
     found = judged(job, lake, at, {name: version for name, version in versions.items() if version}, tracking)
-    means = {name: found.means(name) for name in found.ranks}
+    means = {name: found.means(name) for name in compared(found)}
     decision = decide(
         job.conf.promotion,
         candidate=means.get("candidate"),
@@ -49,7 +65,12 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         baselines={name: mean for name, mean in means.items() if name not in MODELS},
         num_users=found.num_users,
     )
-    row = ledger_row(job, at, tracking.name, versions, decision, report(found, job.conf.train.seed))
+    numbers = report(found, job.conf.train.seed) | cold_start(job, lake, at, found)
+    costs = costs_of_diversity(job, lake, at, candidate or champion, tracking)
+    numbers["diversity_costs"] = {cost.surface: cost._asdict() for cost in costs}
+    for cost in costs:
+        job.log.info("%s", cost)
+    row = ledger_row(job, at, tracking.name, versions, decision, numbers)
     # The ledger first: if this is cut short, the next run finds what remains to be done.
     record(lake, PROMOTIONS, at.of(PROMOTIONS), [row], job.run_id)
     if candidate is not None:
@@ -124,7 +145,7 @@ def judged(job: Job, lake: Lake, at: Partition, models: dict[str, ModelVersion],
         name: model_scorer(CatalogueModel(load_model(tracking.download(version)), catalogue), catalogue)
         for name, version in models.items()
     }
-    scorers |= baseline_scorers(catalogue, sequences)
+    scorers |= baseline_scorers(catalogue, sequences) | {CATEGORY: category_scorer(catalogue)}
     return evaluate(
         scorers,
         catalogue,
@@ -136,18 +157,69 @@ def judged(job: Job, lake: Lake, at: Partition, models: dict[str, ModelVersion],
 
 def report(found: Evaluation, seed: int) -> dict[str, Any]:
     """What the ledger keeps: means with 95 % intervals, paired differences, and who was judged."""
-    others = [name for name in found.ranks if name != "candidate"] if "candidate" in found.ranks else []
+    names = compared(found)
+    others = [name for name in names if name != "candidate"] if "candidate" in names else []
     return {
         "users": found.num_users,
         "users_without_history": found.num_without_history,
         "users_without_target": found.num_without_target,
         "unseen_target_share": found.unseen_target_share,
-        "scorers": {name: found.means(name) for name in found.ranks},
-        "intervals": {name: found.intervals(name, seed=seed) for name in found.ranks},
-        "lists": {name: found.beside_accuracy(name) for name in found.ranks},
-        "slices": {name: found.by_slice(name, seed=seed) for name in found.ranks if name in MODELS},
+        "scorers": {name: found.means(name) for name in names},
+        "intervals": {name: found.intervals(name, seed=seed) for name in names},
+        "lists": {name: found.beside_accuracy(name) for name in names},
+        "slices": {name: found.by_slice(name, seed=seed) for name in names if name in MODELS},
         "candidate_minus": {name: found.differences("candidate", name, seed=seed) for name in others},
     }
+
+
+def compared(found: Evaluation) -> list[str]:
+    """The scorers that a model is held against; how the fallback does is told where it serves, in `cold_start`."""
+    return [name for name in found.ranks if name != CATEGORY]
+
+
+def cold_start(job: Job, lake: Lake, at: Partition, found: Evaluation) -> dict[str, Any]:
+    """Each strategy on those for whom it is meant: people with one entry, targets that are new, people without any."""
+    past, seed = before_window(job, at), job.conf.train.seed
+    catalogue = Catalogue.read(lake.files(past.of(ITEMS)))
+    scorers = {"popularity": popularity_scorer(catalogue), "popularity of the window": window_scorer(catalogue)}
+    new = evaluate_newcomers(
+        scorers, catalogue, sequences=lake.files(past.of(SEQUENCES)), holdout=lake.files(past.of(HOLDOUT))
+    )
+    rows: dict[str, Any] = {
+        "no history": {"users": new.num_users, **{name: new.intervals(name, seed=seed) for name in new.ranks}}
+    }
+    slices, names = found.slices(), [name for name in found.ranks if name in (*MODELS, "popularity", CATEGORY)]
+    for slice_name in COLD_SLICES:
+        if slice_name in slices:
+            users = {"users": int(slices[slice_name].sum())}
+            rows[slice_name] = users | {name: found.by_slice(name, seed=seed)[slice_name] for name in names}
+    return {"cold_start": rows}
+
+
+def costs_of_diversity(
+    job: Job, lake: Lake, at: Partition, version: ModelVersion | None, tracking: Tracking
+) -> list[Cost]:
+    """Of the surfaces that the shop's rules mix, with the model that may serve them tonight."""
+    path = rules_file(repository() / "conf" / "rules", job.shop, job.conf.score.rules)
+    if path is None or version is None:
+        return []
+    past, rulebook = before_window(job, at), load_rulebook(path)
+    try:
+        facts = load_facts(rulebook, path, past.day)
+    except BadInput as error:  # tonight's rules may have a file for tonight only
+        job.log.warning("what diversity costs is not known: %s", error)
+        return []
+    night = Night(at.shop, past.day, job.source.end_of(past.day), job.conf.score)
+    catalogue = Catalogue.read(lake.files(past.of(ITEMS)))
+    return diversity_costs(
+        night,
+        catalogue,
+        Champion(version.name, version.version, tracking.download(version)),
+        night_rules(night, catalogue, rulebook, facts),
+        sequences=lake.files(past.of(SEQUENCES)),
+        holdout=lake.files(past.of(HOLDOUT)),
+        seed=job.conf.train.seed,
+    )
 
 
 def ledger_row(
@@ -188,6 +260,8 @@ def counts(row: dict[str, Any]) -> dict[str, Any]:
         "unseen_target_share": metrics["unseen_target_share"],
         "metrics": metrics["scorers"],
         "intervals": metrics["intervals"],
+        "cold_start": metrics.get("cold_start", {}),
+        "diversity_costs": metrics.get("diversity_costs", {}),
     }
 
 

@@ -54,7 +54,7 @@ def tonight(lake: Lake, partition: Partition, job: Job) -> Night:
         data_quality=lake.files(data_quality) if lake.has(data_quality) else [],
         inputs={str(one): lake.entry(one).content_hash for one in inputs},
         new_users=job.home.secrets / "users" / partition.shop,
-        num_candidates=entry.facts.get("num_candidates"),
+        num_candidates=entry.facts.get("least_candidates", entry.facts.get("num_candidates")),
         marts=[
             MartDay(partition.of(table).on(day), mart.content_hash, mart.num_rows, mart.files)
             for table in MARTS

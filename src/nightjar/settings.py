@@ -285,6 +285,9 @@ class Score(Section):
     available_within_days: Annotated[int, Field(ge=0)]  # items silent for longer are unavailable; 0: all are
     batch_users: Count
     popular_days: Count
+    explain_items: Count  # latest distinct items of a history that are left out in turn, to see which moved a score
+    explain_entries: Count  # of a history, that are read again for that at most: of long ones fewer items are tried
+    rules: str  # a file of business rules; "" for conf/rules/<shop>.toml, where there is one
     held_out_share: Share = (
         0.0  # of people with a list by the model: they get what is popular, to see what the model does
     )

@@ -76,6 +76,7 @@ def test_a_night_with_a_champion(spark: SparkSession, home: Home, tmp_path: Path
         "users_short": 1,
         "fallback_share": round(10 / 51, 6),
         "items_covered": len({row["item_id"] for rows in lists.values() for row in rows} | {"i05", "i06", "i07"}),
+        "rules_not_met": 0,
         "model_name": "nightjar_synthetic",
         "model_version": version.version,
     }
@@ -111,3 +112,34 @@ def test_a_night_that_the_gate_stops_stays_invisible(spark: SparkSession, home: 
 def test_a_night_without_sequences_says_what_to_do(spark: SparkSession, home: Home) -> None:
     with pytest.raises(BadInput, match=r"no partition synthetic/.*dt=2001-01-15.*\n  next: make nightly"):
         run(home)
+
+
+def test_a_night_under_rules_says_what_became_of_each(spark: SparkSession, home: Home, tmp_path: Path) -> None:
+    past = fill(home)
+    missing = sum(("i09", Kind.PURCHASE) in entries for entries in past.values())
+    rules = tmp_path / "rules.toml"
+    rules.write_text(
+        '[every_surface]\ndeny_items = ["i04", "nothing"]\n'
+        '[surfaces.home]\npins = [{ item = "i09", rank = 2 }]\n'
+        "[surfaces.email]\nk = 2\n"
+    )
+    counts = run(home, f"score.rules={rules}", "gate.max_fallback_share=1.0")
+    entry, _ = published(home)
+    rows = [row for file in entry.files for row in pq.ParquetFile(file).read().to_pylist()]
+    assert {row["surface"] for row in rows} == {"home", "email"}
+    assert "i04" not in {row["item_id"] for row in rows}
+    second = [row["item_id"] for row in rows if row["surface"] == "home" and row["rank"] == 2]
+    assert second.count("i09") == 51 - missing, "who bought it must not get it"
+    found = {
+        row["expectation"]: (row["success"], row["observed"])
+        for row in read_rows(Lake(home.lake), DATA_QUALITY, AT.of(DATA_QUALITY))
+        if row["expectation"].startswith("rule ")
+    }
+    assert found == {
+        "rule email/deny_items": (False, "no item of tonight's catalogue is nothing"),
+        "rule home/deny_items": (False, "no item of tonight's catalogue is nothing"),
+        "rule home/pin i09 at 2": (False, f"{missing} of 51 people must not get it"),
+    }
+    assert counts["rules_not_met"] == 3
+    # Nobody is due more than two rows of every surface.
+    assert (entry.facts["num_candidates"], entry.facts["least_candidates"]) == (22, 2)

@@ -396,6 +396,7 @@ LISTED = (
     "apart_rule",
     "strategy",
     "reason_code",
+    "rule",
     "from_kind",
     "to_kind",
 )

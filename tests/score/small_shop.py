@@ -24,7 +24,15 @@ DAY_END = datetime(2001, 1, 16, tzinfo=UTC)
 
 MODEL = settings.Model(name="sasrec", width=16, num_blocks=1, num_heads=1, max_length=8, dropout=0.0)
 SCORE = settings.Score(
-    k=5, surface="home", exclude="purchased", available_within_days=30, batch_users=7, popular_days=7
+    k=5,
+    surface="home",
+    exclude="purchased",
+    available_within_days=30,
+    batch_users=7,
+    popular_days=7,
+    explain_items=5,
+    explain_entries=100,
+    rules="",
 )
 
 #: One entry of a history: item and kind; V, C and P for short.

@@ -15,6 +15,7 @@ from tests.score.small_shop import item_rows, night, random_histories, sequence_
 from nightjar.contracts import HOLDOUT
 from nightjar.contracts.render import arrow_schema
 from nightjar.learn.checkpoint import load_model
+from nightjar.learn.histories import histories_from_arrow
 from nightjar.learn.metrics import MISS
 from nightjar.score import evaluation
 from nightjar.score.catalogue import Catalogue
@@ -161,6 +162,7 @@ def test_slices_are_of_the_people_judged(tmp_path: Path) -> None:
     chosen = {name: np.flatnonzero(mask).tolist() for name, mask in found.slices().items()}
     # Items have 50 to 79 events: the 24 most popular, i06 to i29, are what 80 % of them need.
     assert chosen == {
+        "one entry": [0],
         "cold: up to 2 entries": [0, 3, 4],
         "short history: up to 5": [0, 2, 3, 4],
         "long history: from 20": [1],
@@ -227,3 +229,29 @@ def test_a_catalogue_without_items_makes_every_target_a_miss(tmp_path: Path) -> 
     )
     assert found.ranks["popularity"].tolist() == [MISS]
     assert found.unseen_target_share == 1
+
+
+def test_newcomers_are_the_people_that_the_evaluation_leaves_out(window: Window) -> None:
+    judged = window.evaluate("none", popularity=popularity_scorer(CATALOGUE))
+    found = evaluation.evaluate_newcomers(
+        {"popularity": popularity_scorer(CATALOGUE), "window": evaluation.window_scorer(CATALOGUE)},
+        CATALOGUE,
+        sequences=[window.sequences],
+        holdout=[window.holdout],
+    )
+    new = [text.split()[0].split(":")[1] for user, text in window.ahead.items() if not window.histories.get(user)]
+    assert found.num_users == judged.num_without_history == len(new)
+    by_events = sorted(NAMES, key=lambda name: (-NAMES.index(name), name))  # i29 has most events of the window
+    for name, order in (("popularity", POPULAR), ("window", by_events)):
+        assert found.ranks[name].tolist() == [order.index(item) + 1.0 if item in order else MISS for item in new]
+
+
+def test_the_category_scorer_puts_touched_categories_first() -> None:
+    words = pa.array([("tea", "cups", None)[n % 3] for n in range(30)])
+    catalogue = Catalogue.from_items(ITEMS.set_column(ITEMS.schema.get_field_index("category"), "category", words))
+    rows = sequence_rows({"a": "V:i00", "b": "V:i02", "c": ""})
+    histories = histories_from_arrow(rows, catalogue.vocabulary, max_length=100)
+    scores = evaluation.category_scorer(catalogue)(evaluation.People(rows, histories))
+    ranked = [[NAMES[n] for n in np.argsort(-row)] for row in scores]
+    tea = [name for name in POPULAR if NAMES.index(name) % 3 == 0]
+    assert ranked == [tea + [name for name in POPULAR if name not in tea], POPULAR, POPULAR]

@@ -104,6 +104,9 @@ def test_a_row_is_complete(champion: Callable[..., Champion]) -> None:
         "strategy": "model",
         "reason_code": "because_bought",
         "evidence_item_id": "i01",
+        "evidence_2_item_id": None,
+        "evidence_3_item_id": None,
+        "rule": None,
         "model_name": "nightjar_synthetic",
         "model_version": "3",
     }

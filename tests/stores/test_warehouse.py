@@ -50,8 +50,8 @@ def test_readers_see_the_shops_own_ids_and_the_items(warehouse: Warehouse, tmp_p
         ("acme|2001-01-15|home|dee|1", "acme", DAY, "home", "dee", 1, "i1", 0.875, "popular", "popular_now", None),
     ]
     assert [row[11:] for row in rows] == [
-        ("nightjar_acme", "7", "Title of i1", "tea", None, 2.5, pid),
-        ("popularity", "1", "Title of i1", "tea", None, 2.5, pid),
+        (None, None, None, "nightjar_acme", "7", "Title of i1", "tea", None, 2.5, pid),
+        (None, None, None, "popularity", "1", "Title of i1", "tea", None, 2.5, pid),
     ]
     assert current(warehouse) == expected(LISTS)
 

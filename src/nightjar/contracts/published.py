@@ -27,14 +27,24 @@ RECOMMENDATIONS = Table(
         Column(
             "strategy",
             "string",
-            "model, popular for people without usable history, or held_out: popular, by the draw of "
-            "`score.held_out_share`.",
+            "model; category: popular in the categories of a history that the model cannot read;"
+            " popular: popular in the shop; held_out: the same, by the draw of `score.held_out_share`.",
             nullable=False,
         ),
         Column(
-            "reason_code", "string", "because_viewed, because_carted, because_bought or popular_now.", nullable=False
+            "reason_code",
+            "string",
+            "because_viewed, because_carted, because_bought, popular_in_category, popular_now, chosen_by_shop (a pin).",
+            nullable=False,
         ),
-        Column("evidence_item_id", "string", "The item of the history that speaks most for this one."),
+        Column("evidence_item_id", "string", "The item of the history without which this one would lose most score."),
+        Column("evidence_2_item_id", "string", "The next one, where its effect is not small beside the first's."),
+        Column("evidence_3_item_id", "string", "The one after that."),
+        Column(
+            "rule",
+            "string",
+            "What a business rule did to the row: pinned, or cap_given_way where nothing else was left; else null.",
+        ),
         Column("model_name", "string", "Registered model, or popularity.", nullable=False),
         Column("model_version", "string", "Version of it.", nullable=False),
     ),

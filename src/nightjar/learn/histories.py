@@ -52,6 +52,20 @@ class Histories:
         """These people only, in this order."""
         return self._slice(self.user_ids.take(pa.array(people)), self.offsets[people], self.lengths[people])
 
+    def keep(self, which: np.ndarray) -> Histories:
+        """The entries that the mask marks; everybody stays, also those without any."""
+        offsets = _offsets(which)[self.offsets]
+        more = (self.platforms, self.price_buckets, self.sessions)
+        return Histories(
+            self.user_ids,
+            self.items[which],
+            self.kinds[which],
+            self.times[which],
+            offsets,
+            self.num_unknown,
+            *(None if flat is None else flat[which] for flat in more),
+        )
+
     def latest(self, max_length: int, *, skip: np.ndarray | int = 0) -> Histories:
         """The latest `max_length` entries of each person, after leaving out the `skip` newest."""
         kept = np.maximum(self.lengths - skip, 0)

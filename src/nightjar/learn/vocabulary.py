@@ -59,6 +59,10 @@ class Vocabulary:
         """
         return self._arrow.take(pa.array(np.asarray(indices, dtype=np.int64) - 1))
 
+    def decode_known(self, indices: np.ndarray) -> pa.Array:
+        """Item ids of indices in 0..size; null for padding."""
+        return self._arrow.take(pa.array(np.asarray(indices, dtype=np.int64) - 1, mask=np.asarray(indices) == 0))
+
     def save(self, path: Path) -> None:
         path.write_text(json.dumps({"digest": self.digest, "items": self.items}, ensure_ascii=False), encoding="utf-8")
 

@@ -17,6 +17,8 @@ REASONS = {
     "because_carted": "because they put in the cart",
     "because_viewed": "because they viewed",
     "popular_now": "popular now",
+    "popular_in_category": "popular in their categories",
+    "chosen_by_shop": "chosen by the shop",
 }
 METRICS = ("ndcg@10", "hr@10", "mrr")
 

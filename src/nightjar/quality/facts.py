@@ -230,13 +230,14 @@ def labels_facts(frame: DataFrame, trailing: Trailing, *, gate: Gate) -> list[Fa
 
 
 def recommendations_facts(
-    frame: DataFrame, users: DataFrame, items: DataFrame, trailing: Trailing, *, gate: Gate, k: int
+    frame: DataFrame, users: DataFrame, items: DataFrame, trailing: Trailing, *, gate: Gate, k: int = 0
 ) -> list[Facts]:
     """Facts of one day's recommendations, from two passes: one by person and one by item.
 
     Args:
         users: `user_id` of every eligible person; with a column `num_candidates` where filters leave
-            somebody fewer than k items (otherwise everybody is due min(k, number of items)).
+            somebody fewer than k items (otherwise everybody is due min(k, number of items)). With `surface`, `k` and
+            `num_candidates`, a row per person and surface: the argument k is not asked then.
         items: `item_id` of everything that may be recommended.
     """
     of_items = _recommended_items(frame, items)
@@ -580,11 +581,14 @@ def _recommended_lists(frame: DataFrame, users: DataFrame, num_items: int, k: in
     """What people are shown against what is due to them, by person and surface."""
     from pyspark.sql import functions as F
 
-    candidates = F.col("num_candidates") if "num_candidates" in users.columns else F.lit(num_items)
-    due = users.groupBy("user_id").agg(F.least(F.lit(k), F.max(candidates)).alias("due"))
-    pairs = due.crossJoin(frame.select("surface").distinct()).join(
-        _recommendation_lists(frame), ["user_id", "surface"], "full"
-    )
+    if "surface" in users.columns:
+        due = F.max(F.least("k", "num_candidates").cast("long")).alias("due")
+        dues = users.groupBy("user_id", "surface").agg(due)
+    else:
+        candidates = F.col("num_candidates") if "num_candidates" in users.columns else F.lit(num_items)
+        dues = users.groupBy("user_id").agg(F.least(F.lit(k), F.max(candidates)).alias("due"))
+        dues = dues.crossJoin(frame.select("surface").distinct())
+    pairs = dues.join(_recommendation_lists(frame), ["user_id", "surface"], "full")
     served = F.when(F.col("num_rows").isNotNull(), F.col("user_id"))
     by_popularity = F.count_distinct(F.when(F.col("is_fallback"), F.col("user_id")))
     row = pairs.agg(
@@ -618,7 +622,7 @@ def _recommendation_lists(frame: DataFrame) -> DataFrame:
         F.count(F.lit(1)).alias("num_rows"),
         F.array_sort(F.collect_list(F.struct("rank", "score", "item_id"))).alias("ranked"),
         F.count_if(~F.coalesce(finite, F.lit(False))).alias("not_finite"),
-        F.bool_or((F.col("rank") == 1) & (F.col("strategy") == "popular")).alias("is_fallback"),
+        F.bool_or((F.col("rank") == 1) & (F.col("strategy") != "model")).alias("is_fallback"),
         *(measure.alias(name) for name, measure in _contract_measures(RECOMMENDATIONS).items()),
     )
     ranks, scores, items = F.col("ranked.rank"), F.col("ranked.score"), F.col("ranked.item_id")

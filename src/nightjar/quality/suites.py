@@ -61,8 +61,16 @@ LISTED_VALUES: dict[str, tuple[str, ...]] = {
     "last_platform": tuple(Platform),
     "id_kind": tuple(IdKind),
     "apart_rule": tuple(ApartRule),
-    "strategy": ("model", "popular", "held_out"),
-    "reason_code": ("because_viewed", "because_carted", "because_bought", "popular_now"),
+    "strategy": ("model", "category", "popular", "held_out"),
+    "reason_code": (
+        "because_viewed",
+        "because_carted",
+        "because_bought",
+        "popular_in_category",
+        "popular_now",
+        "chosen_by_shop",
+    ),
+    "rule": ("pinned", "cap_given_way"),
     "from_kind": (START, *Kind),
     "to_kind": (*Kind, END),
 }

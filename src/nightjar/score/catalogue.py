@@ -18,7 +18,7 @@ from nightjar.contracts.render import arrow_schema
 from nightjar.learn.baselines import Popularity, popularity_order
 from nightjar.learn.vocabulary import Vocabulary
 
-_COLUMNS = ("item_id", "category", "last_seen", "num_events", "num_recent")
+_COLUMNS = ("item_id", "title", "category", "brand", "price", "price_bucket", "last_seen", "num_events", "num_recent")
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,39 @@ class Catalogue:
     last_seen: NDArray[np.int64]  #: microseconds since 1970-01-01 UTC
     num_events: NDArray[np.int64]
     num_recent: NDArray[np.int64]
-    categories: NDArray[np.int64]  #: a number per category; -1 where the log gave none
+    categories: NDArray[np.int64]  #: place in `category_names`; -1 where the log gave none
+    brands: NDArray[np.int64]  #: place in `brand_names`; -1 where the log gave none
+    prices: NDArray[np.float64]  #: of one piece; NaN where the log gave none
+    price_buckets: NDArray[np.int64]  #: 1 to 10; 0 without a price
+    titles: pa.Array  #: null where the log gave none
+    category_names: tuple[str, ...] = ()
+    brand_names: tuple[str, ...] = ()
 
     @classmethod
     def from_items(cls, items: pa.Table) -> Catalogue:
         """From rows of the `items` contract, in any order."""
         items = items.sort_by("item_id")
-        last_seen, num_events, num_recent = (
-            np.asarray(items[name].cast(pa.int64())) for name in ("last_seen", "num_events", "num_recent")
+        last_seen, num_events, num_recent, price_buckets = (
+            np.asarray(items[name].cast(pa.int64()))
+            for name in ("last_seen", "num_events", "num_recent", "price_bucket")
         )
         vocabulary = Vocabulary(tuple(items["item_id"].to_pylist()))
-        return cls(vocabulary, last_seen, num_events, num_recent, _numbered(items["category"]))
+        (categories, category_names), (brands, brand_names) = (_numbered(items[name]) for name in ("category", "brand"))
+        prices = np.asarray(items["price"].cast(pa.float64()).fill_null(np.nan))
+        titles = items["title"].combine_chunks()
+        return cls(
+            vocabulary,
+            last_seen,
+            num_events,
+            num_recent,
+            categories,
+            brands,
+            prices,
+            price_buckets,
+            titles,
+            category_names,
+            brand_names,
+        )
 
     @classmethod
     def counted(cls, items: pa.Array, entries: pa.Array) -> Catalogue:
@@ -50,8 +72,9 @@ class Catalogue:
         """
         vocabulary = Vocabulary(tuple(sorted(items.unique().to_pylist())))
         counts = np.bincount(vocabulary.encode(entries), minlength=vocabulary.size + 1)[1:].astype(np.int64)
-        unknown = np.full(vocabulary.size, -1, np.int64)
-        return cls(vocabulary, np.zeros(vocabulary.size, np.int64), counts, counts, unknown)
+        unknown, zeros = np.full(vocabulary.size, -1, np.int64), np.zeros(vocabulary.size, np.int64)
+        prices, titles = np.full(vocabulary.size, np.nan), pa.nulls(vocabulary.size, pa.string())
+        return cls(vocabulary, zeros, counts, counts, unknown, unknown, prices, zeros, titles)
 
     @classmethod
     def read(cls, files: Sequence[str | Path]) -> Catalogue:
@@ -84,7 +107,7 @@ class Catalogue:
         return self.last_seen >= round(oldest.timestamp() * 1_000_000)
 
 
-def _numbered(words: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Equal words, equal numbers from 0; -1 for null."""
-    numbers = words.combine_chunks().dictionary_encode().indices
-    return np.asarray(numbers.fill_null(-1)).astype(np.int64)
+def _numbered(words: pa.ChunkedArray) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Equal words, equal numbers from 0, with the word of each number; -1 for null."""
+    encoded = words.combine_chunks().dictionary_encode()
+    return np.asarray(encoded.indices.fill_null(-1)).astype(np.int64), tuple(encoded.dictionary.to_pylist())

@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 
 from nightjar.contracts import Platform
 from nightjar.learn import metrics
-from nightjar.learn.baselines import Cooccurrence, Entries, Indices, ItemKnn, Markov
+from nightjar.learn.baselines import Cooccurrence, Entries, Indices, ItemKnn, Markov, Popularity, popularity_order
 from nightjar.learn.histories import COLUMNS, Histories, histories_from_arrow, open_parquet
 from nightjar.learn.metrics import Floats, Interval
 from nightjar.score import rank, rules
@@ -57,6 +57,13 @@ READ_ROWS = 2**16
 
 #: Length of the lists whose coverage, diversity, novelty and bias are told.
 LIST_LENGTH = 10
+
+#: Events up to which an item is new.
+NEW = 5
+
+#: Slices on which strategies for the cold are held against each other.
+ONE_ENTRY, NEW_ITEMS = "one entry", f"new items: up to {NEW} events"
+COLD_SLICES = (ONE_ENTRY, NEW_ITEMS)
 
 #: Entries up to which a person is cold, up to which a history is short, and from which on it is long.
 COLD, SHORT, LONG = 2, 5, 20
@@ -145,9 +152,11 @@ class Evaluation:
         lengths_B, targets_B, platforms_B = self.judged
         tail_N = metrics.in_the_tail(self.catalogue.num_events)
         found = {
+            ONE_ENTRY: lengths_B == 1,
             f"cold: up to {COLD} entries": lengths_B <= COLD,
             f"short history: up to {SHORT}": lengths_B <= SHORT,
             f"long history: from {LONG}": lengths_B >= LONG,
+            NEW_ITEMS: np.append(self.catalogue.num_events <= NEW, False)[targets_B],
             "tail items": np.append(tail_N, False)[targets_B],  # UNSEEN, -1, is in no slice of items
             "head items": np.append(~tail_N, False)[targets_B],
         }
@@ -187,14 +196,49 @@ def evaluate(
     judge = _Judge(scorers, catalogue, exclude, hidden_targets)
     ahead = _read_holdout(holdout)
     num_found = 0
-    for rows in _read_rows(sequences):
-        where = pc.index_in(rows.column("user_id"), ahead.column("user_id"))
-        chosen = pc.and_(pc.is_valid(where), pc.greater(pc.list_value_length(rows.column("item_ids")), 0))
-        rows, items = rows.filter(chosen), ahead.column("item_ids").take(where.filter(chosen))
+    for rows, items in _asked(sequences, ahead):
         num_found += rows.num_rows
         for start in range(0, rows.num_rows, judge.batch_users):
             judge.batch(rows.slice(start, judge.batch_users), items.slice(start, judge.batch_users))
     return judge.evaluation(num_without_history=ahead.num_rows - num_found)
+
+
+def evaluate_newcomers(
+    scorers: Mapping[str, Scorer],
+    catalogue: Catalogue,
+    *,
+    sequences: Sequence[str | Path],
+    holdout: Sequence[str | Path],
+) -> Evaluation:
+    """The same protocol for the people of the holdout whom `evaluate` leaves out: nothing is known of them."""
+    judge = _Judge(scorers, catalogue, "none", hidden_targets=False)
+    ahead = _read_holdout(holdout)
+    known = pa.array([], pa.string())
+    for rows, _ in _asked(sequences, ahead):
+        known = pa.concat_arrays([known, rows.column("user_id").cast(pa.string())])
+    new = ahead.filter(pc.invert(pc.is_in(ahead.column("user_id"), known)))
+    new = new.filter(pc.greater(pc.list_value_length(new.column("item_ids")), 0))
+    histories = pa.ListArray.from_arrays(pa.array(np.zeros(new.num_rows + 1, np.int32)), pa.array([], pa.string()))
+    codes = pa.ListArray.from_arrays(pa.array(np.zeros(new.num_rows + 1, np.int32)), pa.array([], pa.int64()))
+    rows = pa.RecordBatch.from_arrays([new.column("user_id"), histories, codes, codes], names=list(COLUMNS))
+    for start in range(0, rows.num_rows, judge.batch_users):
+        part = slice(start, start + judge.batch_users)
+        judge.batch(rows[part], new.column("item_ids")[part])
+    return judge.evaluation(num_without_history=0)
+
+
+def asked(
+    sequences: Sequence[str | Path], holdout: Sequence[str | Path]
+) -> Iterator[tuple[pa.RecordBatch, pa.ListArray]]:
+    """Rows of `sequences` of people with a history and a holdout row, and the items of the latter."""
+    return _asked(sequences, _read_holdout(holdout))
+
+
+def _asked(sequences: Sequence[str | Path], ahead: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, pa.ListArray]]:
+    for rows in _read_rows(sequences):
+        where = pc.index_in(rows.column("user_id"), ahead.column("user_id"))
+        chosen = pc.and_(pc.is_valid(where), pc.greater(pc.list_value_length(rows.column("item_ids")), 0))
+        yield rows.filter(chosen), ahead.column("item_ids").take(where.filter(chosen))
 
 
 class _Judge:
@@ -279,6 +323,29 @@ def next_items(ahead: pa.ListArray, catalogue: Catalogue, excluded: rules.Pairs)
 
 def popularity_scorer(catalogue: Catalogue) -> Scorer:
     return lambda people: catalogue.popularity.scores(len(people.histories))
+
+
+def window_scorer(catalogue: Catalogue) -> Scorer:
+    """What was popular in the whole window: what popularity loses when it is not recent."""
+    order = popularity_order(catalogue.num_events, catalogue.num_recent)
+    return lambda people: Popularity(order).scores(len(people.histories))
+
+
+def category_scorer(catalogue: Catalogue) -> Scorer:
+    """What is popular in the categories of the history, then what is popular, as the fallback serves."""
+
+    def scores(people: People) -> NDArray[np.float32]:
+        histories = people.histories
+        scores_BN = catalogue.popularity.scores(len(histories))
+        num_groups = len(catalogue.category_names)
+        touched_BC = np.zeros((len(histories), num_groups + 1), np.bool_)  # the last, -1, is no category
+        rows = np.repeat(np.arange(len(histories)), histories.lengths)
+        touched_BC[rows, catalogue.categories[histories.items - 1]] = True
+        touched_BC[:, -1] = False
+        scores_BN += np.float32(catalogue.size) * touched_BC[:, catalogue.categories]
+        return scores_BN
+
+    return scores
 
 
 #: The baselines that are fitted on histories, by name.

@@ -5,13 +5,20 @@ Legend: B people, L entries, D width, N items of the catalogue, V the model's it
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nightjar.learn.checkpoint import LoadedModel
 from nightjar.learn.histories import Histories, histories_from_arrow
 from nightjar.score.catalogue import Catalogue
+
+#: Entries and padding that are encoded at once.
+_CELLS = 4096
 
 
 class CatalogueModel:
@@ -35,8 +42,26 @@ class CatalogueModel:
 
     @torch.inference_mode()
     def states(self, histories: Histories) -> Tensor:
-        """states_BD after the last entry; histories without entries give states without meaning."""
-        batch = histories.batch(self.conf.max_length)
-        states_BLD = self.model.encode(batch)
-        last_B = (batch.lengths_B - 1).clamp(min=0)
-        return states_BLD[torch.arange(len(last_B)), last_B]
+        """states_BD after the last entry; histories without entries give states without meaning.
+
+        Histories of like length are read together: padded to the longest of a batch, they would cost several times
+        their entries.
+        """
+        lengths = np.minimum(histories.lengths, self.conf.max_length)
+        states_BD = torch.empty(len(histories), self.table_VD.shape[1])
+        for people in _of_like_length(lengths):
+            batch = histories.take(people).batch(self.conf.max_length)
+            states_BLD = self.model.encode(batch)
+            last_B = (batch.lengths_B - 1).clamp(min=0)
+            states_BD[people] = states_BLD[torch.arange(len(people)), last_B]
+        return states_BD
+
+
+def _of_like_length(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Everybody once, by length, `_CELLS` cells at a time: what the encoder works on then stays in the caches."""
+    order = np.argsort(lengths, kind="stable")
+    end = len(order)
+    while end > 0:
+        start = max(0, end - max(1, _CELLS // max(1, int(lengths[order[end - 1]]))))
+        yield order[start:end]
+        end = start

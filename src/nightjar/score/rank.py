@@ -1,14 +1,18 @@
 """The best k items of each person, exactly and in a total order.
 
-Legend: B people, N items of the catalogue, C items of a chunk, D width, K items to return.
+Legend: B people, N items of the catalogue, A those that may be given, C of a chunk, D width, K items to return,
+G groups of S items each, P pairs of a person and a group.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
 from nightjar.score.rules import Pairs
 
@@ -27,30 +31,111 @@ def top_k(
     k: int,
     chunk_items: int = 2048,
 ) -> tuple[Tensor, Tensor]:
-    """Scores and positions of each person's k best items, best first; equal scores by position.
-
-    Where fewer than k candidates are left, scores end in minus infinity and positions in `NONE`.
-    Memory: 9 bytes x B x `chunk_items` (40 where many scores are equal) beside the inputs, whatever the
-    size of the catalogue.
+    """Each person's k best items, as `Ranking.top` gives them, for items that are ranked once.
 
     Args:
-        excluded: what each person must not get.
         available: bool, one per item; False is given to nobody.
-
-    Returns:
-        scores_BK (float32), items_BK (int64).
     """
-    by_item = np.argsort(excluded.items, kind="stable")
-    rows, items = excluded.rows[by_item], excluded.items[by_item]
-    best_BK = torch.full((len(states_BD), k), _WORST)
-    for start in range(0, len(items_ND), chunk_items):
-        scores_BC = states_BD @ items_ND[start : start + chunk_items].T
-        scores_BC[:, ~available[start : start + chunk_items]] = _NEVER
-        first, end = np.searchsorted(items, [start, start + chunk_items])
-        rule_out(scores_BC, Pairs(rows[first:end], items[first:end] - start))
-        best_BK = torch.cat([best_BK, _best_keys(scores_BC, start, k)], dim=1)
-        best_BK = torch.topk(best_BK, k, dim=1).values
-    return _unpacked(best_BK)
+    return Ranking(items_ND, available).top(states_BD, excluded=excluded, k=k, chunk_items=chunk_items)
+
+
+class Ranking:
+    """The items that may be given to somebody, laid out for many products."""
+
+    def __init__(self, items_ND: Tensor, available: Tensor) -> None:
+        """`available`: bool, one per item; False is given to nobody, nor are items with a broken number."""
+        positions_A = torch.nonzero(available & items_ND.isfinite().all(dim=1))[:, 0]
+        self.items_AD = items_ND[positions_A].contiguous()
+        self.positions_A: NDArray[np.int64] = positions_A.numpy()
+        self.place_N = np.full(len(items_ND), NONE, np.int64)
+        self.place_N[self.positions_A] = np.arange(len(self.positions_A))
+
+    def top(self, states_BD: Tensor, *, excluded: Pairs, k: int, chunk_items: int = 2048) -> tuple[Tensor, Tensor]:
+        """Scores and positions of each person's k best items, best first; equal scores by position.
+
+        Selecting from all scores takes about as long as the product that makes them. So a chunk is first reduced
+        to the maxima of small groups, in one pass: each is some item's score, so the k-th largest so far is at
+        most the k-th best score, and only groups that reach it are looked into.
+
+        Where fewer than k candidates are left, scores end in minus infinity and positions in `NONE`.
+        Memory: 5 bytes x B x `chunk_items` beside the inputs and the lists, whatever the size of the catalogue.
+
+        Args:
+            excluded: what each person must not get.
+
+        Returns:
+            scores_BK (float32), items_BK (int64).
+        """
+        rows, places = self._by_place(excluded)
+        maxima_BK = torch.full((len(states_BD), k), _NEVER)
+        found: list[_Found] = []
+        for start in range(0, len(self.items_AD), chunk_items):
+            scores_BC = states_BD @ self.items_AD[start : start + chunk_items].T
+            first, end = np.searchsorted(places, [start, start + chunk_items])
+            rule_out(scores_BC, Pairs(rows[first:end], places[first:end] - start))
+            maxima_BK, chosen = _promising(scores_BC, start, maxima_BK)
+            found.append(chosen)
+        return self._lists(found, maxima_BK)
+
+    def _by_place(self, excluded: Pairs) -> Pairs:
+        places = self.place_N[excluded.items]
+        kept = np.flatnonzero(places != NONE)
+        kept = kept[np.argsort(places[kept], kind="stable")]
+        return Pairs(excluded.rows[kept], places[kept])
+
+    def _lists(self, found: list[_Found], maxima_BK: Tensor) -> tuple[Tensor, Tensor]:
+        num_rows, k = maxima_BK.shape
+        scores_BK = np.full((num_rows, k), _NEVER, np.float32)
+        items_BK = np.full((num_rows, k), NONE, np.int64)
+        if found:
+            rows, places, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
+            kept = values >= maxima_BK[:, -1].numpy()[rows]
+            rows, places, values = rows[kept], places[kept], values[kept]
+            order = np.lexsort((places, -values, rows))
+            rows, places, values = rows[order], places[order], values[order]
+            ranks = np.arange(len(rows)) - np.searchsorted(rows, rows)
+            listed = ranks < k
+            where = rows[listed], ranks[listed]
+            scores_BK[where], items_BK[where] = values[listed], self.positions_A[places[listed]]
+        return torch.from_numpy(scores_BK), torch.from_numpy(items_BK)
+
+
+class _Found(NamedTuple):
+    """Candidates of a chunk, in no order."""
+
+    rows: NDArray[np.int64]
+    places: NDArray[np.int64]
+    values: NDArray[np.float32]
+
+
+#: Items of a group at most.
+_GROUP = 32
+
+
+def _promising(scores_BC: Tensor, start: int, maxima_BK: Tensor) -> tuple[Tensor, _Found]:
+    """The k largest maxima with those of this chunk, and the scores that reach the last of them.
+
+    A group's items stand apart in the chunk, so that maxima are taken of whole vectors.
+    """
+    size = _group_size(scores_BC.shape[1], maxima_BK.shape[1])
+    missing = -scores_BC.shape[1] % size
+    groups_BSG = pad(scores_BC, (0, missing), value=_NEVER).view(len(scores_BC), size, -1)
+    maxima_BG = groups_BSG.amax(dim=1)
+    maxima_BK = torch.topk(torch.cat([maxima_BK, maxima_BG], dim=1), maxima_BK.shape[1], dim=1).values
+    floor_B = maxima_BK[:, -1]
+    rows_P, groups_P = torch.nonzero((maxima_BG >= floor_B[:, None]) & (maxima_BG > _NEVER), as_tuple=True)
+    values_PS = groups_BSG[rows_P, :, groups_P]
+    which, steps = torch.nonzero((values_PS >= floor_B[rows_P, None]) & (values_PS > _NEVER), as_tuple=True)
+    places = start + steps * maxima_BG.shape[1] + groups_P[which]
+    return maxima_BK, _Found(rows_P[which].numpy(), places.numpy(), values_PS[which, steps].numpy())
+
+
+def _group_size(num_items: int, k: int) -> int:
+    """As large as leaves a few times more groups than the list has places: fewer would say nothing of place k."""
+    size = 1
+    while size < _GROUP and num_items // (2 * size) >= 2 * k:
+        size *= 2
+    return size
 
 
 def best(scores_BN: NDArray[np.float32], k: int) -> NDArray[np.int64]:

@@ -1,15 +1,15 @@
 """Histories in, recommendations out, batch by batch.
 
-Legend: B people, K items for each, L entries, D width, N items of the catalogue.
+Legend: B people, K items for each, M candidates of each, L entries, D width, N items of the catalogue, E named items.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,20 +20,37 @@ from numpy.typing import NDArray
 from nightjar.contracts import RECOMMENDATIONS
 from nightjar.contracts.render import arrow_schema
 from nightjar.learn.checkpoint import load_model
-from nightjar.learn.histories import histories_from_arrow
-from nightjar.score import fallback, rules
+from nightjar.learn.histories import Histories, histories_from_arrow
+from nightjar.score import fallback, rerank, rules
 from nightjar.score.catalogue import Catalogue
-from nightjar.score.explain import REASONS, explain
+from nightjar.score.explain import NAMED, REASONS, explain
 from nightjar.score.fallback import Fallback
-from nightjar.score.held_out import STRATEGY, held_out
+from nightjar.score.held_out import STRATEGY as HELD_OUT
+from nightjar.score.held_out import held_out
 from nightjar.score.model import CatalogueModel
-from nightjar.score.rank import NONE, top_k
+from nightjar.score.rank import NONE, Ranking
+from nightjar.score.rulebook import Rulebook, Rules, plain_rules, resolve
 from nightjar.settings import Score
 
 #: Digits of written scores: stable diffs across machines.
 DIGITS = 6
 
 _SCHEMA = arrow_schema(RECOMMENDATIONS)
+
+#: Where an item comes from; places in this list are `Lists.sources_BK`.
+STRATEGIES = ("model", fallback.CATEGORY_STRATEGY, fallback.STRATEGY, HELD_OUT)
+_BY_MODEL, _BY_CATEGORY, _BY_POPULARITY, _HELD_OUT = range(4)
+
+#: What a rule did to a row; places in this list are `Lists.rules_BK`.
+RULES = ("", "pinned", "cap_given_way")
+_PINNED, _CAP_GAVE_WAY = 1, 2
+
+#: `REASONS` of `explain`, then those of what no history explains.
+_REASON_CODES = (*REASONS, fallback.CATEGORY_REASON, fallback.REASON, "chosen_by_shop")
+_OF_CATEGORY, _OF_POPULARITY, _OF_SHOP = range(len(REASONS), len(_REASON_CODES))
+
+#: Candidates beside the places of a list where caps may rule some out, as a multiple of the places.
+_CANDIDATES_PER_PLACE = 5
 
 
 class Champion(NamedTuple):
@@ -64,151 +81,368 @@ class ScoringTask:
     night: Night
     item_files: tuple[str, ...]
     champion: Champion | None
+    rulebook: Rulebook | None = None
+    facts: pa.Table | None = None  #: the shop's own numbers of items, as the rules need them
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         torch.set_num_threads(1)  # Spark runs one worker per core; more threads would fight for them
         catalogue = Catalogue.read(self.item_files)
-        return Recommender(self.night, catalogue, self.champion).recommend(batches)
+        return Recommender(self.night, catalogue, self.champion, self.rules(catalogue)).recommend(batches)
+
+    def rules(self, catalogue: Catalogue) -> list[Rules]:
+        """Each surface's rules tonight."""
+        return night_rules(self.night, catalogue, self.rulebook, self.facts)
+
+
+def night_rules(night: Night, catalogue: Catalogue, rulebook: Rulebook | None, facts: pa.Table | None) -> list[Rules]:
+    """Each surface's rules as they hold on the night's day; without a rulebook one surface without any."""
+    if rulebook is None:
+        return [plain_rules(night.conf, catalogue)]
+    available_N = catalogue.available(night.day_end, night.conf.available_within_days)
+    return resolve(rulebook, facts, catalogue, night.conf, available_N=available_N, day=night.day)
+
+
+class People(NamedTuple):
+    """A batch of people: their whole histories in the catalogue's vocabulary, and what the model reads of them."""
+
+    whole: Histories
+    read: Histories | None
+
+    def part(self, start: int, length: int) -> People:
+        chosen = np.arange(start, min(start + length, len(self.whole)))
+        return People(self.whole.take(chosen), self.read and self.read.take(chosen))
 
 
 class Lists(NamedTuple):
-    """The lists of a batch; `NONE` stands where a list ends early."""
+    """The lists of a batch on one surface; `NONE` stands where a list ends early."""
 
     items_BK: NDArray[np.int64]  #: positions in the catalogue
     scores_BK: NDArray[np.float64]
-    by_model_BK: NDArray[np.bool_]
-    evidence_BK: NDArray[np.int64]  #: indices into the model's vocabulary; 0 without evidence
-    reasons_BK: NDArray[np.int64]  #: indices into `REASONS`; 0 for the fallback's
-    held_out_B: NDArray[np.bool_]  #: drawn to see no model, although it knows them
+    sources_BK: NDArray[np.int64]  #: places in `STRATEGIES`
+    rules_BK: NDArray[np.int64]  #: places in `RULES`
+    evidence_BKE: NDArray[np.int64]  #: indices into the model's vocabulary; 0 without evidence
+    reasons_BK: NDArray[np.int64]  #: indices into `_REASON_CODES`
+
+    @classmethod
+    def empty(cls, num_people: int, k: int) -> Lists:
+        shape = (num_people, k)
+        none, zeros = np.full(shape, NONE, np.int64), np.zeros(shape, np.int64)
+        return cls(none, np.zeros(shape), zeros, zeros.copy(), np.zeros((*shape, NAMED), np.int64), zeros.copy())
+
+    @property
+    def filled_BK(self) -> NDArray[np.bool_]:
+        filled_BK: NDArray[np.bool_] = self.items_BK != NONE
+        return filled_BK
+
+
+class _Surface:
+    """One surface's rules with what ranks under them."""
+
+    def __init__(
+        self, rules: Rules, catalogue: Catalogue, available_N: NDArray[np.bool_], model: CatalogueModel | None
+    ) -> None:
+        self.rules = rules
+        shown_N = available_N & rules.allowed_N
+        self.fallback = Fallback(catalogue, shown_N)
+        self.ranking = Ranking(model.items_ND, torch.from_numpy(shown_N) & model.known_N) if model else None
+
+    @property
+    def num_candidates(self) -> int:
+        """How many of the model's best the list is chosen from."""
+        k, diversity = self.rules.k, self.rules.diversity
+        most = k * _CANDIDATES_PER_PLACE if self.rules.caps else k
+        return max(most, diversity.pool) if diversity else most
 
 
 class Recommender:
-    """One list per person: the champion's, and the fallback where the champion has nothing to say.
+    """One list per person and surface: the champion's, and the fallback where the champion has nothing to say.
 
-    A list has exactly k distinct items unless fewer are available to that person. The champion's
+    A list has exactly k distinct items unless fewer may be shown to that person. The champion's
     come first; what is missing is filled up by the fallback. People without an entry that the model
-    knows, and everybody when there is no champion, get the fallback alone.
+    knows, and everybody when there is no champion, get the fallback alone: what is popular in the categories
+    of their history, then what is popular. Rules choose and move; pins come last.
+    People drawn by `[score] held_out_share` get what is popular although the champion knows them.
     """
 
-    def __init__(self, night: Night, catalogue: Catalogue, champion: Champion | None) -> None:
+    def __init__(
+        self, night: Night, catalogue: Catalogue, champion: Champion | None, surfaces: Sequence[Rules] = ()
+    ) -> None:
         self.night, self.catalogue, self.champion = night, catalogue, champion
-        available_N = catalogue.available(night.day_end, night.conf.available_within_days)
-        self.fallback = Fallback(catalogue, available_N)
         self.model = CatalogueModel(load_model(champion.folder), catalogue) if champion else None
-        if self.model:
-            self.candidates_N = torch.from_numpy(available_N) & self.model.known_N
+        available_N = catalogue.available(night.day_end, night.conf.available_within_days)
+        every = surfaces or [plain_rules(night.conf, catalogue)]
+        self.surfaces = [_Surface(one, catalogue, available_N, self.model) for one in every]
 
     def recommend(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Rows of `sequences` to rows of `recommendations`, each person once, in the order they come.
+        """Rows of `sequences` to rows of `recommendations`, each person once per surface, in the order they come.
 
         Memory is that of `[score] batch_users` people whatever the number of people: their entries
-        as embeddings (B x L x D floats) or their scores of a chunk of items (see `rank.top_k`),
+        as embeddings (B x L x D floats) or their scores of a chunk of items (see `rank.Ranking`),
         never people x items.
         """
         for rows in batches:
+            people = self.people(rows)
             for start in range(0, rows.num_rows, self.night.conf.batch_users):
-                part = rows.slice(start, self.night.conf.batch_users)
-                yield self._rows(part.column("user_id"), self.lists(part))
+                part = people.part(start, self.night.conf.batch_users)
+                drawn_B = self._drawn(part)
+                readable, states_BD = self._states(part, without_B=drawn_B)
+                for surface in self.surfaces:
+                    lists = self._listed(part, surface, readable, states_BD, drawn_B)
+                    self._explain(lists, part, readable, states_BD)
+                    yield self._rows(part.whole.user_ids, surface.rules.surface, lists)
 
-    def lists(self, rows: pa.RecordBatch) -> Lists:
-        """The lists of these people, in their order."""
+    def items(self, people: People) -> Iterator[NDArray[np.int64]]:
+        """items_BK of each surface, in the order of the surfaces; `NONE` where a list ends early.
+
+        Nobody is held out: this is what the model would show to everybody.
+        """
+        nobody_B = np.zeros(len(people.whole), np.bool_)
+        readable, states_BD = self._states(people, without_B=nobody_B)
+        for surface in self.surfaces:
+            yield self._listed(people, surface, readable, states_BD, nobody_B).items_BK
+
+    def people(self, rows: pa.RecordBatch) -> People:
+        """Histories of a record batch: looking ids up costs the vocabularies' size each time, so many at once."""
         whole = histories_from_arrow(rows, self.catalogue.vocabulary, max_length=rules.WHOLE)
-        excluded = rules.excluded(self.night.conf.exclude, whole)
-        lists = self._empty(rows.num_rows)
-        if self.model is not None:
-            self._fill_by_model(lists, self.model, rows, excluded)
-        self._fill_up(lists, excluded)
+        return People(whole, self.model.read(rows) if self.model else None)
+
+    def _drawn(self, people: People) -> NDArray[np.bool_]:
+        """Who sees no model, of those whom it knows."""
+        if people.read is None:
+            return np.zeros(len(people.whole), np.bool_)
+        conf = self.night.conf
+        drawn_B = held_out(people.whole.user_ids, conf.held_out_share, conf.held_out_salt)
+        return np.asarray(drawn_B & (people.read.lengths > 0))
+
+    def _states(self, people: People, *, without_B: NDArray[np.bool_]) -> tuple[NDArray[np.int64], torch.Tensor]:
+        """Whom the model can read something of and may be asked for, and their states."""
+        if self.model is None or people.read is None or self.catalogue.size == 0:
+            return np.empty(0, np.int64), torch.empty(0, 0)
+        readable = np.flatnonzero((people.read.lengths > 0) & ~without_B)
+        return readable, self.model.states(people.read.take(readable))
+
+    def _listed(
+        self,
+        people: People,
+        surface: _Surface,
+        readable: NDArray[np.int64],
+        states_BD: torch.Tensor,
+        drawn_B: NDArray[np.bool_],
+    ) -> Lists:
+        excluded = self._excluded(people.whole, surface.rules)
+        lists = Lists.empty(len(people.whole), surface.rules.k)
+        lists.sources_BK[:] = np.where(drawn_B, _HELD_OUT, _BY_POPULARITY)[:, None]
+        candidates_BM = np.full((len(people.whole), surface.num_candidates), NONE, np.int64)
+        if len(readable):
+            ours = _of(readable, excluded, len(people.whole))
+            candidates_BM[readable] = self._choose(lists, people, surface, readable, states_BD, ours)
+        self._fill_up(lists, people.whole, excluded, surface, candidates_BM)
+        if surface.rules.pins:
+            lists = self._pin(lists, surface.rules, excluded)
+        if surface.rules.pins or surface.rules.caps or surface.rules.diversity:
+            lists.scores_BK[:] = rerank.falling(lists.scores_BK, lists.filled_BK)
         return lists
 
-    def _empty(self, num_people: int) -> Lists:
-        shape = (num_people, self.night.conf.k)
-        return Lists(
-            np.full(shape, NONE, np.int64),
-            np.zeros(shape, np.float64),
-            np.zeros(shape, np.bool_),
-            np.zeros(shape, np.int64),
-            np.zeros(shape, np.int64),
-            np.zeros(num_people, np.bool_),
-        )
+    def _excluded(self, whole: Histories, of: Rules) -> rules.Pairs:
+        since = self.night.day_end - timedelta(days=of.no_repeat_days)
+        bought_since = int(since.timestamp()) if of.no_repeat_days else None
+        return rules.excluded(self.night.conf.exclude, whole, bought_since=bought_since)
 
-    @torch.inference_mode()
-    def _fill_by_model(self, lists: Lists, model: CatalogueModel, rows: pa.RecordBatch, excluded: rules.Pairs) -> None:
-        histories = model.read(rows)
-        conf = self.night.conf
-        drawn_B = held_out(rows.column("user_id"), conf.held_out_share, conf.held_out_salt)
-        lists.held_out_B[:] = drawn_B & (histories.lengths > 0)
-        people = np.flatnonzero((histories.lengths > 0) & ~drawn_B)
-        if len(people) == 0 or self.catalogue.size == 0:
-            return
-        readable = histories.take(people)
-        scores_BK, items_BK = top_k(
-            model.states(readable),
-            model.items_ND,
-            excluded=_of(people, excluded, len(histories)),
-            available=self.candidates_N,
-            k=self.night.conf.k,
-        )
-        # Gaps get the last item's embedding, and lose what it explains.
-        evidence_BK, reasons_BK = explain(
-            readable.batch(model.conf.max_length), model.items_ND[items_BK], model.table_VD
-        )
-        found_BK = items_BK.numpy() != NONE
-        lists.items_BK[people] = items_BK.numpy()
-        lists.scores_BK[people] = np.where(found_BK, scores_BK.double().numpy(), 0.0)
-        lists.by_model_BK[people] = found_BK
-        lists.evidence_BK[people] = evidence_BK * found_BK
-        lists.reasons_BK[people] = reasons_BK * found_BK
+    def _choose(
+        self,
+        lists: Lists,
+        people: People,
+        surface: _Surface,
+        readable: NDArray[np.int64],
+        states_BD: torch.Tensor,
+        excluded: rules.Pairs,
+    ) -> NDArray[np.int64]:
+        """Put the model's items into the lists of those it can read; returns their candidates, best first."""
+        assert surface.ranking is not None
+        scores, items = surface.ranking.top(states_BD, excluded=excluded, k=surface.num_candidates)
+        scores_BM, items_BM = scores.numpy(), items.numpy()
+        k, found = surface.rules.k, items_BM
+        if surface.rules.caps or surface.rules.diversity:
+            taste = self._taste(surface.rules, people.whole.take(readable), scores_BM, items_BM)
+            places_BK = rerank.choose(taste, items_BM, k, surface.rules.caps)
+            chosen_BK = np.maximum(places_BK, 0)
+            found = np.where(places_BK == NONE, NONE, np.take_along_axis(items_BM, chosen_BK, axis=1))
+            scores_BM = np.take_along_axis(scores_BM, chosen_BK, axis=1)
+        items_BK = found[:, :k]
+        filled_BK = items_BK != NONE
+        # Caps may leave no gap in the middle: a place stays empty only when all later ones do.
+        lists.items_BK[readable] = items_BK
+        lists.scores_BK[readable] = np.where(filled_BK, scores_BM[:, :k], 0.0)
+        lists.sources_BK[readable] = np.where(filled_BK, _BY_MODEL, _BY_POPULARITY)
+        return items_BM
 
-    def _fill_up(self, lists: Lists, excluded: rules.Pairs) -> None:
-        """The fallback behind the model's items, with scores that keep falling."""
+    def _taste(
+        self, of: Rules, whole: Histories, scores_BM: NDArray[np.float32], items_BM: NDArray[np.int64]
+    ) -> rerank.Taste:
+        if of.diversity is None:
+            return rerank.Own(scores_BM)
+        if of.diversity.method == "mmr":
+            assert self.model is not None
+            return rerank.Mmr(scores_BM, self.model.items_ND[items_BM].numpy(), of.diversity.weight)
+        categories = np.append(self.catalogue.categories, -1)  # NONE, and padding, have none
+        history_BL = whole.batch(rules.WHOLE).items_BL.numpy() - 1
+        return rerank.Calibration(scores_BM, categories[items_BM], categories[history_BL], of.diversity.weight)
+
+    def _fill_up(
+        self,
+        lists: Lists,
+        whole: Histories,
+        excluded: rules.Pairs,
+        surface: _Surface,
+        candidates_BM: NDArray[np.int64],
+    ) -> None:
+        """What is missing, person by person: the fallback, and where caps leave none of it, what they kept out."""
         by_row = np.argsort(excluded.rows, kind="stable")
         bounds = np.searchsorted(excluded.rows[by_row], np.arange(len(lists.items_BK) + 1))
-        for row in np.flatnonzero((lists.items_BK == NONE).any(axis=1)):
-            num_model = int(lists.by_model_BK[row].sum())
+        for row in np.flatnonzero((lists.items_BK == NONE).any(axis=1)).tolist():
             ruled_out = excluded.items[by_row[bounds[row] : bounds[row + 1]]]
-            without = np.union1d(ruled_out, lists.items_BK[row, :num_model])
-            filled = self.fallback.first(self.night.conf.k - num_model, without=without)
-            places = slice(num_model, num_model + len(filled))
-            lists.items_BK[row, places] = filled
-            if num_model == 0:
-                lists.scores_BK[row, places] = self.fallback.num_recent[filled]
-            else:  # popularity is no model score: only the order is meant
-                lists.scores_BK[row, places] = lists.scores_BK[row, num_model - 1] - np.arange(1, len(filled) + 1)
+            num_model = int(lists.filled_BK[row].sum())
+            if num_model == 0 and lists.sources_BK[row, 0] != _HELD_OUT:
+                categories = self._categories(whole.items[whole.offsets[row] : whole.offsets[row + 1]] - 1)
+                self._append(lists, row, surface, ruled_out, categories)
+            self._append(lists, row, surface, ruled_out, None)
+            if surface.rules.caps:
+                self._give_way(lists, row, surface, ruled_out, candidates_BM[row])
+            self._score(lists, row, num_model)
 
-    def _rows(self, user_ids: pa.Array, lists: Lists) -> pa.RecordBatch:
-        row, column = np.nonzero(lists.items_BK != NONE)
-        by_model = lists.by_model_BK[row, column]
+    def _categories(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        categories = np.unique(self.catalogue.categories[positions])
+        return categories[categories >= 0]
+
+    def _append(
+        self,
+        lists: Lists,
+        row: int,
+        surface: _Surface,
+        ruled_out: NDArray[np.int64],
+        categories: NDArray[np.int64] | None,
+    ) -> None:
+        """The fallback's items of some categories, or of all, behind what the list has."""
+        having = lists.items_BK[row][lists.filled_BK[row]]
+        missing, without = surface.rules.k - len(having), np.union1d(ruled_out, having)
+        if missing == 0 or (categories is not None and not len(categories)):
+            return
+        if categories is not None:
+            more = surface.fallback.first_of(categories, missing, without=without)
+            more = _within(surface.rules, more, having)
+        elif surface.rules.caps:
+            more = surface.fallback.within(surface.rules.caps, missing, having=having, without=without)
+        else:
+            more = surface.fallback.first(missing, without=without)
+        places = slice(len(having), len(having) + len(more))
+        lists.items_BK[row, places] = more
+        if categories is not None:
+            lists.sources_BK[row, places] = _BY_CATEGORY
+
+    def _give_way(
+        self,
+        lists: Lists,
+        row: int,
+        surface: _Surface,
+        ruled_out: NDArray[np.int64],
+        candidates_M: NDArray[np.int64],
+    ) -> None:
+        """Caps cannot be met by what is left: the model's candidates that they kept out, then the fallback's."""
+        having = lists.items_BK[row][lists.filled_BK[row]]
+        missing = surface.rules.k - len(having)
+        ours = candidates_M[(candidates_M != NONE) & ~np.isin(candidates_M, having)][:missing]
+        without = np.concatenate([ruled_out, having, ours])
+        more = np.concatenate([ours, surface.fallback.first(missing - len(ours), without=without)])
+        places = slice(len(having), len(having) + len(more))
+        lists.items_BK[row, places] = more
+        lists.sources_BK[row, places][: len(ours)] = _BY_MODEL
+        lists.rules_BK[row, places] = _CAP_GAVE_WAY
+
+    def _score(self, lists: Lists, row: int, num_model: int) -> None:
+        """Scores that keep falling behind the model's."""
+        places = slice(num_model, int(lists.filled_BK[row].sum()))
+        filled = lists.items_BK[row, places]
+        if num_model == 0:
+            lists.scores_BK[row, places] = self.catalogue.num_recent[filled]
+            lists.scores_BK[row] = rerank.falling(lists.scores_BK[row : row + 1], lists.filled_BK[row : row + 1])[0]
+        else:  # popularity is no model score: only the order is meant
+            lists.scores_BK[row, places] = lists.scores_BK[row, num_model - 1] - np.arange(1, len(filled) + 1)
+
+    def _pin(self, lists: Lists, of: Rules, excluded: rules.Pairs) -> Lists:
+        positions = np.array([pin.position for pin in of.pins])
+        ruled_out = excluded.rows * self.catalogue.size + excluded.items
+        people_B1 = np.arange(len(lists.items_BK))[:, None]
+        may_show_BP = ~np.isin(people_B1 * self.catalogue.size + positions, ruled_out)
+        order_BK, pins_BK = rerank.with_pins(lists.items_BK, of.pins, may_show_BP)
+        pinned_BK, kept_BK = pins_BK != NONE, order_BK != NONE
+
+        def moved(values_BK: NDArray[Any], pinned: Any, nothing: Any) -> NDArray[Any]:
+            ours_BK = np.take_along_axis(values_BK, np.maximum(order_BK, 0), axis=1)
+            return np.where(pinned_BK, pinned, np.where(kept_BK, ours_BK, nothing))
+
+        lowest_B1 = np.where(lists.filled_BK, lists.scores_BK, np.inf).min(axis=1, keepdims=True)
+        return Lists(
+            moved(lists.items_BK, positions[pins_BK], NONE),
+            moved(lists.scores_BK, np.where(np.isfinite(lowest_B1), lowest_B1, 0.0), 0.0),
+            moved(lists.sources_BK, lists.sources_BK[:, :1], _BY_POPULARITY),
+            moved(lists.rules_BK, _PINNED, 0),
+            lists.evidence_BKE,
+            lists.reasons_BK,
+        )
+
+    def _explain(self, lists: Lists, people: People, readable: NDArray[np.int64], states_BD: torch.Tensor) -> None:
+        lists.reasons_BK[:] = np.array([0, _OF_CATEGORY, _OF_POPULARITY, _OF_POPULARITY])[lists.sources_BK]
+        if len(readable):
+            assert self.model is not None
+            assert people.read is not None
+            # Gaps get the last item's embedding, and lose what it explains.
+            recommended_BKD = self.model.items_ND[lists.items_BK[readable]]
+            read, conf = people.read.take(readable), self.night.conf
+            why = explain(
+                self.model,
+                read,
+                states_BD,
+                recommended_BKD,
+                tried=conf.explain_items,
+                entries=conf.explain_entries,
+            )
+            ours_BK = (lists.sources_BK[readable] == _BY_MODEL) & (lists.rules_BK[readable] != _PINNED)
+            lists.evidence_BKE[readable] = why.evidence_BKE * ours_BK[:, :, None]
+            lists.reasons_BK[readable] = np.where(ours_BK, why.codes_BK, lists.reasons_BK[readable])
+        lists.reasons_BK[lists.rules_BK == _PINNED] = _OF_SHOP
+
+    def _rows(self, user_ids: pa.Array, surface: str, lists: Lists) -> pa.RecordBatch:
+        row, column = np.nonzero(lists.filled_BK)
+        sources, evidence = lists.sources_BK[row, column], lists.evidence_BKE[row, column]
+        by_model = pa.array(sources == _BY_MODEL)
         model = self.champion or Champion("", "", Path())
         day, num_rows = self.night.day.isoformat(), len(row)
         users, ranks = user_ids.take(pa.array(row)), pa.array(column + 1, pa.int32())
-        fixed = [pa.scalar(self.night.shop), pa.scalar(day), pa.scalar(self.night.conf.surface)]
+        fixed = [pa.scalar(self.night.shop), pa.scalar(day), pa.scalar(surface)]
         columns = {
             "row_key": pc.binary_join_element_wise(*fixed, users, ranks.cast(pa.string()), "|"),
             "shop": pa.repeat(self.night.shop, num_rows),
             "dt": pa.repeat(pa.scalar(self.night.day, pa.date32()), num_rows),
-            "surface": pa.repeat(self.night.conf.surface, num_rows),
+            "surface": pa.repeat(surface, num_rows),
             "user_id": users,
             "rank": ranks,
             "item_id": self.catalogue.vocabulary.decode(lists.items_BK[row, column] + 1),
             "score": pa.array(np.round(lists.scores_BK[row, column], DIGITS)),
-            "strategy": pc.if_else(
-                pa.array(by_model), "model", _choose(lists.held_out_B[row], STRATEGY, fallback.STRATEGY)
-            ),
-            "reason_code": self._reasons(lists.reasons_BK[row, column]),
-            "evidence_item_id": self._evidence(lists.evidence_BK[row, column]),
-            "model_name": _choose(by_model, model.name, fallback.NAME),
-            "model_version": _choose(by_model, model.version, day),
+            "strategy": _words(STRATEGIES, sources),
+            "reason_code": _words(_REASON_CODES, lists.reasons_BK[row, column]),
+            "evidence_item_id": self._evidence(evidence[:, 0]),
+            "evidence_2_item_id": self._evidence(evidence[:, 1]),
+            "evidence_3_item_id": self._evidence(evidence[:, 2]),
+            "rule": _words(RULES, lists.rules_BK[row, column], nothing=0),
+            "model_name": pc.if_else(by_model, pa.scalar(model.name), pa.scalar(fallback.NAME)),
+            "model_version": pc.if_else(by_model, pa.scalar(model.version), pa.scalar(day)),
         }
         return pa.RecordBatch.from_arrays([columns[name] for name in _SCHEMA.names], schema=_SCHEMA)
-
-    def _reasons(self, reasons: NDArray[np.int64]) -> pa.Array:
-        return pa.array((fallback.REASON, *REASONS[1:])).take(pa.array(reasons))
 
     def _evidence(self, indices: NDArray[np.int64]) -> pa.Array:
         if self.model is None:
             return pa.nulls(len(indices), pa.string())
-        names = self.model.vocabulary.decode(np.maximum(indices, 1))
-        return pc.if_else(pa.array(indices > 0), names, pa.scalar(None, pa.string()))
+        return self.model.vocabulary.decode_known(indices)
 
 
 def _of(people: NDArray[np.int64], pairs: rules.Pairs, num_people: int) -> rules.Pairs:
@@ -219,5 +453,17 @@ def _of(people: NDArray[np.int64], pairs: rules.Pairs, num_people: int) -> rules
     return rules.Pairs(rows[rows != NONE], pairs.items[rows != NONE])
 
 
-def _choose(which: NDArray[np.bool_], yes: str, no: str) -> pa.Array:
-    return pc.if_else(pa.array(which), pa.scalar(yes), pa.scalar(no))
+def _within(of: Rules, items: NDArray[np.int64], having: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The items, in their order, as far as the caps have room for them."""
+    for cap in of.caps:
+        groups = cap.groups_N[items]
+        before = np.array([(groups[:place] == group).sum() for place, group in enumerate(groups)], np.int64)
+        before += (cap.groups_N[having][None] == groups[:, None]).sum(axis=1)
+        items = items[(before < cap.at_most) | (groups < 0)]
+    return items
+
+
+def _words(words: tuple[str, ...], places: NDArray[np.int64], *, nothing: int | None = None) -> pa.Array:
+    """The word at each place; null for the place that stands for nothing."""
+    mask = None if nothing is None else places == nothing
+    return pa.array(words).take(pa.array(places, mask=mask))
