@@ -367,9 +367,12 @@ CREATE TABLE IF NOT EXISTS recommendations (
   rank INT64 NOT NULL OPTIONS (description = '1 is best.'),
   item_id STRING NOT NULL OPTIONS (description = 'The shop\'s item id.'),
   score FLOAT64 NOT NULL OPTIONS (description = 'Model score; falls with rank, comparable within one person only.'),
-  strategy STRING NOT NULL OPTIONS (description = 'model, popular for people without usable history, or held_out: popular, by the draw of `score.held_out_share`.'),
-  reason_code STRING NOT NULL OPTIONS (description = 'because_viewed, because_carted, because_bought or popular_now.'),
-  evidence_item_id STRING OPTIONS (description = 'The item of the history that speaks most for this one.'),
+  strategy STRING NOT NULL OPTIONS (description = 'model; category: popular in the categories of a history that the model cannot read; popular: popular in the shop; held_out: the same, by the draw of `score.held_out_share`.'),
+  reason_code STRING NOT NULL OPTIONS (description = 'because_viewed, because_carted, because_bought, popular_in_category, popular_now, chosen_by_shop (a pin).'),
+  evidence_item_id STRING OPTIONS (description = 'The item of the history without which this one would lose most score.'),
+  evidence_2_item_id STRING OPTIONS (description = 'The next one, where its effect is not small beside the first\'s.'),
+  evidence_3_item_id STRING OPTIONS (description = 'The one after that.'),
+  rule STRING OPTIONS (description = 'What a business rule did to the row: pinned, or cap_given_way where nothing else was left; else null.'),
   model_name STRING NOT NULL OPTIONS (description = 'Registered model, or popularity.'),
   model_version STRING NOT NULL OPTIONS (description = 'Version of it.')
 ) OPTIONS (description = 'One recommended item for one person on one surface.');

@@ -700,6 +700,9 @@ CREATE TABLE IF NOT EXISTS recommendations (
   strategy TEXT NOT NULL,
   reason_code TEXT NOT NULL,
   evidence_item_id TEXT,
+  evidence_2_item_id TEXT,
+  evidence_3_item_id TEXT,
+  rule TEXT,
   model_name TEXT NOT NULL,
   model_version TEXT NOT NULL
 );
@@ -712,9 +715,12 @@ COMMENT ON COLUMN recommendations.user_id IS 'In the lake the pseudonym, in the 
 COMMENT ON COLUMN recommendations.rank IS '1 is best.';
 COMMENT ON COLUMN recommendations.item_id IS 'The shop''s item id.';
 COMMENT ON COLUMN recommendations.score IS 'Model score; falls with rank, comparable within one person only.';
-COMMENT ON COLUMN recommendations.strategy IS 'model, popular for people without usable history, or held_out: popular, by the draw of `score.held_out_share`.';
-COMMENT ON COLUMN recommendations.reason_code IS 'because_viewed, because_carted, because_bought or popular_now.';
-COMMENT ON COLUMN recommendations.evidence_item_id IS 'The item of the history that speaks most for this one.';
+COMMENT ON COLUMN recommendations.strategy IS 'model; category: popular in the categories of a history that the model cannot read; popular: popular in the shop; held_out: the same, by the draw of `score.held_out_share`.';
+COMMENT ON COLUMN recommendations.reason_code IS 'because_viewed, because_carted, because_bought, popular_in_category, popular_now, chosen_by_shop (a pin).';
+COMMENT ON COLUMN recommendations.evidence_item_id IS 'The item of the history without which this one would lose most score.';
+COMMENT ON COLUMN recommendations.evidence_2_item_id IS 'The next one, where its effect is not small beside the first''s.';
+COMMENT ON COLUMN recommendations.evidence_3_item_id IS 'The one after that.';
+COMMENT ON COLUMN recommendations.rule IS 'What a business rule did to the row: pinned, or cap_given_way where nothing else was left; else null.';
 COMMENT ON COLUMN recommendations.model_name IS 'Registered model, or popularity.';
 COMMENT ON COLUMN recommendations.model_version IS 'Version of it.';
 

@@ -367,12 +367,26 @@ CREATE TABLE IF NOT EXISTS recommendations (
   rank INTEGER NOT NULL COMMENT '1 is best.',
   item_id VARCHAR NOT NULL COMMENT 'The shop''s item id.',
   score DOUBLE NOT NULL COMMENT 'Model score; falls with rank, comparable within one person only.',
-  strategy VARCHAR NOT NULL COMMENT 'model, popular for people without usable history, or held_out: popular, by the draw of `score.held_out_share`.',
-  reason_code VARCHAR NOT NULL COMMENT 'because_viewed, because_carted, because_bought or popular_now.',
-  evidence_item_id VARCHAR COMMENT 'The item of the history that speaks most for this one.',
+  strategy VARCHAR NOT NULL COMMENT 'model; category: popular in the categories of a history that the model cannot read; popular: popular in the shop; held_out: the same, by the draw of `score.held_out_share`.',
+  reason_code VARCHAR NOT NULL COMMENT 'because_viewed, because_carted, because_bought, popular_in_category, popular_now, chosen_by_shop (a pin).',
+  evidence_item_id VARCHAR COMMENT 'The item of the history without which this one would lose most score.',
+  evidence_2_item_id VARCHAR COMMENT 'The next one, where its effect is not small beside the first''s.',
+  evidence_3_item_id VARCHAR COMMENT 'The one after that.',
+  rule VARCHAR COMMENT 'What a business rule did to the row: pinned, or cap_given_way where nothing else was left; else null.',
   model_name VARCHAR NOT NULL COMMENT 'Registered model, or popularity.',
   model_version VARCHAR NOT NULL COMMENT 'Version of it.'
 ) COMMENT = 'One recommended item for one person on one surface.';
+
+CREATE TABLE IF NOT EXISTS user_scores (
+  row_key VARCHAR NOT NULL COMMENT 'shop|dt|score_name|user_id: one unique column for tools that want one.',
+  shop VARCHAR NOT NULL COMMENT 'Name of the shop: one warehouse serves several.',
+  dt DATE NOT NULL COMMENT 'The night''s day.',
+  score_name VARCHAR NOT NULL COMMENT 'recency, frequency or monetary.',
+  user_id VARCHAR NOT NULL COMMENT 'The shop''s own id of the person.',
+  observed DOUBLE NOT NULL COMMENT 'What is scored: hours since the latest event, visits, or spend, within the history window. (hours, visits or shop''s currency)',
+  score DOUBLE NOT NULL COMMENT 'Share of the others who did worse; equals share a score. (0 to 1)',
+  band INTEGER NOT NULL COMMENT 'The score''s fifth: 1 is worst, 5 best.'
+) COMMENT = 'One score of one person: where they stand among everybody whom the log knew that night.';
 
 CREATE TABLE IF NOT EXISTS users (
   shop VARCHAR NOT NULL COMMENT 'Name of the shop: one warehouse serves several.',

@@ -10,6 +10,9 @@ CREATE TABLE IF NOT EXISTS recommendations (
   strategy VARCHAR NOT NULL,
   reason_code VARCHAR NOT NULL,
   evidence_item_id VARCHAR,
+  evidence_2_item_id VARCHAR,
+  evidence_3_item_id VARCHAR,
+  rule VARCHAR,
   model_name VARCHAR NOT NULL,
   model_version VARCHAR NOT NULL
 );
@@ -32,11 +35,17 @@ COMMENT ON COLUMN recommendations.item_id IS 'The shop''s item id.';
 
 COMMENT ON COLUMN recommendations.score IS 'Model score; falls with rank, comparable within one person only.';
 
-COMMENT ON COLUMN recommendations.strategy IS 'model, popular for people without usable history, or held_out: popular, by the draw of `score.held_out_share`.';
+COMMENT ON COLUMN recommendations.strategy IS 'model; category: popular in the categories of a history that the model cannot read; popular: popular in the shop; held_out: the same, by the draw of `score.held_out_share`.';
 
-COMMENT ON COLUMN recommendations.reason_code IS 'because_viewed, because_carted, because_bought or popular_now.';
+COMMENT ON COLUMN recommendations.reason_code IS 'because_viewed, because_carted, because_bought, popular_in_category, popular_now, chosen_by_shop (a pin).';
 
-COMMENT ON COLUMN recommendations.evidence_item_id IS 'The item of the history that speaks most for this one.';
+COMMENT ON COLUMN recommendations.evidence_item_id IS 'The item of the history without which this one would lose most score.';
+
+COMMENT ON COLUMN recommendations.evidence_2_item_id IS 'The next one, where its effect is not small beside the first''s.';
+
+COMMENT ON COLUMN recommendations.evidence_3_item_id IS 'The one after that.';
+
+COMMENT ON COLUMN recommendations.rule IS 'What a business rule did to the row: pinned, or cap_given_way where nothing else was left; else null.';
 
 COMMENT ON COLUMN recommendations.model_name IS 'Registered model, or popularity.';
 
@@ -740,6 +749,9 @@ SELECT
   r.strategy,
   r.reason_code,
   r.evidence_item_id,
+  r.evidence_2_item_id,
+  r.evidence_3_item_id,
+  r.rule,
   r.model_name,
   r.model_version,
   i.title,
@@ -769,11 +781,17 @@ COMMENT ON COLUMN v_recommendations_current.item_id IS 'The shop''s item id.';
 
 COMMENT ON COLUMN v_recommendations_current.score IS 'Model score; falls with rank, comparable within one person only.';
 
-COMMENT ON COLUMN v_recommendations_current.strategy IS 'model, popular for people without usable history, or held_out: popular, by the draw of `score.held_out_share`.';
+COMMENT ON COLUMN v_recommendations_current.strategy IS 'model; category: popular in the categories of a history that the model cannot read; popular: popular in the shop; held_out: the same, by the draw of `score.held_out_share`.';
 
-COMMENT ON COLUMN v_recommendations_current.reason_code IS 'because_viewed, because_carted, because_bought or popular_now.';
+COMMENT ON COLUMN v_recommendations_current.reason_code IS 'because_viewed, because_carted, because_bought, popular_in_category, popular_now, chosen_by_shop (a pin).';
 
-COMMENT ON COLUMN v_recommendations_current.evidence_item_id IS 'The item of the history that speaks most for this one.';
+COMMENT ON COLUMN v_recommendations_current.evidence_item_id IS 'The item of the history without which this one would lose most score.';
+
+COMMENT ON COLUMN v_recommendations_current.evidence_2_item_id IS 'The next one, where its effect is not small beside the first''s.';
+
+COMMENT ON COLUMN v_recommendations_current.evidence_3_item_id IS 'The one after that.';
+
+COMMENT ON COLUMN v_recommendations_current.rule IS 'What a business rule did to the row: pinned, or cap_given_way where nothing else was left; else null.';
 
 COMMENT ON COLUMN v_recommendations_current.model_name IS 'Registered model, or popularity.';
 
@@ -879,6 +897,9 @@ SELECT
   r.strategy,
   r.reason_code,
   r.evidence_item_id,
+  r.evidence_2_item_id,
+  r.evidence_3_item_id,
+  r.rule,
   r.model_name,
   r.model_version,
   r.shop || '|' || CAST(r.dt AS VARCHAR) || '|' || r.item_id AS item_key,
@@ -905,11 +926,17 @@ COMMENT ON COLUMN v_fact_recommendations.item_id IS 'The shop''s item id.';
 
 COMMENT ON COLUMN v_fact_recommendations.score IS 'Model score; falls with rank, comparable within one person only.';
 
-COMMENT ON COLUMN v_fact_recommendations.strategy IS 'model, popular for people without usable history, or held_out: popular, by the draw of `score.held_out_share`.';
+COMMENT ON COLUMN v_fact_recommendations.strategy IS 'model; category: popular in the categories of a history that the model cannot read; popular: popular in the shop; held_out: the same, by the draw of `score.held_out_share`.';
 
-COMMENT ON COLUMN v_fact_recommendations.reason_code IS 'because_viewed, because_carted, because_bought or popular_now.';
+COMMENT ON COLUMN v_fact_recommendations.reason_code IS 'because_viewed, because_carted, because_bought, popular_in_category, popular_now, chosen_by_shop (a pin).';
 
-COMMENT ON COLUMN v_fact_recommendations.evidence_item_id IS 'The item of the history that speaks most for this one.';
+COMMENT ON COLUMN v_fact_recommendations.evidence_item_id IS 'The item of the history without which this one would lose most score.';
+
+COMMENT ON COLUMN v_fact_recommendations.evidence_2_item_id IS 'The next one, where its effect is not small beside the first''s.';
+
+COMMENT ON COLUMN v_fact_recommendations.evidence_3_item_id IS 'The one after that.';
+
+COMMENT ON COLUMN v_fact_recommendations.rule IS 'What a business rule did to the row: pinned, or cap_given_way where nothing else was left; else null.';
 
 COMMENT ON COLUMN v_fact_recommendations.model_name IS 'Registered model, or popularity.';
 

@@ -36,7 +36,7 @@ SELECT l.content_hash, l.publish_id, l.num_rows, l.num_users, l.fallback_share F
 SELECT r.surface, r.user_id, r.item_id FROM recommendations r JOIN sampled_people s ON s.user_id = r.user_id WHERE r.shop = ? AND r.dt = ?;
 SELECT user_id, content_hash, changed_at FROM v_crm_seen WHERE shop = ?;
 DELETE FROM recommendations WHERE shop = ? AND dt = ?;
--- 12 rows into recommendations (row_key, shop, dt, surface, user_id, rank, item_id, score, strategy, reason_code, evidence_item_id, model_name, model_version);
+-- 12 rows into recommendations (row_key, shop, dt, surface, user_id, rank, item_id, score, strategy, reason_code, evidence_item_id, evidence_2_item_id, evidence_3_item_id, rule, model_name, model_version);
 SELECT count(*) FROM recommendations WHERE shop = ? AND dt = ?;
 DELETE FROM items WHERE shop = ? AND dt = ?;
 -- 5 rows into items (shop, item_id, dt, title, category, brand, price, price_bucket, first_seen, last_seen, num_events, num_recent, num_purchases);
