@@ -124,6 +124,9 @@ def _lists(users: Any, item_ids: Any, day: date, k: int, draw: np.random.Generat
         "strategy": pa.repeat("model", num_rows),
         "reason_code": reasons[draw.integers(0, len(reasons), num_rows)],
         "evidence_item_id": np.repeat(item_ids[draw.integers(0, _NUM_ITEMS, len(users))], k),
+        "evidence_2_item_id": np.repeat(item_ids[draw.integers(0, _NUM_ITEMS, len(users))], k),
+        "evidence_3_item_id": pa.nulls(num_rows, pa.string()),
+        "rule": pa.nulls(num_rows, pa.string()),
         "model_name": pa.repeat("nightjar_bench", num_rows),
         "model_version": pa.repeat("7", num_rows),
     }

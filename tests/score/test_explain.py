@@ -87,8 +87,8 @@ def test_of_long_histories_fewer_items_are_tried(champion: Callable[..., Champio
     long, short = explain(model, histories, states, targets, tried=5, entries=12).evidence_BKE
     assert set(np.unique(long)) <= {0, 6, 7}, "two times six entries"
     assert set(np.unique(short)) <= {0, 2, 3}
-    one, _ = explain(model, histories, states, targets, tried=5, entries=1).evidence_BKE
-    assert set(one[:, 0]) == {7}
+    two, _ = explain(model, histories, states, targets, tried=5, entries=1).evidence_BKE
+    assert set(np.unique(two)) <= {0, 6, 7}, "two whatever the length"
 
 
 def test_the_reason_is_the_strongest_thing_done_with_the_item(champion: Callable[..., Champion]) -> None:

@@ -73,9 +73,9 @@ def explain(
         states_BD: the states that scored.
         recommended_BKD: embeddings of the recommended items.
         tried: latest distinct items of each person that are left out in turn.
-        entries: of a person, that are read again at most; one item is tried whatever its history's length.
+        entries: of a person, that are read again at most; two items are tried whatever the history's length.
     """
-    latest = latest_items(read, np.minimum(tried, np.maximum(1, entries // np.maximum(1, read.lengths))))
+    latest = latest_items(read, np.minimum(tried, np.maximum(2, entries // np.maximum(1, read.lengths))))
     effects_BKM = effects(model, read, states_BD, recommended_BKD, latest.items_BM)
     chosen = min(NAMED, effects_BKM.shape[2])
     # Of equal effects the later item's comes first, and what differs by rounding alone is equal.
