@@ -9,20 +9,21 @@ MODEL ?= sasrec
 SAMPLE ?= 10000
 AIRFLOW_PORT ?= 8080
 MLFLOW_PORT ?= 5000
+BI_PORT ?= 8088
 CONF ?= conf/models/sasrec.toml
 SEEDS ?= 3
 FOLDS ?= 3
 TRIALS ?= 20
 # Recipes read these from their environment, so that no value is ever parsed by the shell.
-export SOURCE RAW DAY MODEL SET SAMPLE AIRFLOW_PORT MLFLOW_PORT TORCH_INDEX_URL SIZE RUNS SKEW EXPLAIN DAYS EVENTS \
+export SOURCE RAW DAY MODEL SET SAMPLE AIRFLOW_PORT MLFLOW_PORT BI_PORT TORCH_INDEX_URL SIZE RUNS SKEW EXPLAIN DAYS EVENTS \
 	DATA PROTOCOL CONF SEEDS FOLDS EXCLUDE STEPS EPOCHS FROM TO TARGET USERS ITEMS K TARGETS TRIALS
 
 JOBS := .envs/jobs/bin/python
 AIRFLOW := .envs/airflow/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup nightly replay rollback export backtest source-check rules-check ui down test check format docs approve locks quality tune \
-	bench-prep bench-night bench-learn bench-large bench-scaling bench-publish bench-score bench-page
+.PHONY: help setup nightly replay rollback export backtest bi source-check rules-check ui down test check format docs approve locks \
+	quality tune bench-prep bench-night bench-learn bench-large bench-scaling bench-publish bench-score bench-page
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -31,7 +32,7 @@ help:  ## list the commands
 	@echo "  make nightly SOURCE=retailrocket RAW=events.csv.gz DAY=2015-08-15 MODEL=gru SET=\"train.epochs=5 score.k=10\""
 	@echo "  make quality DATA=people.txt.gz PROTOCOL=leave-one-out CONF=conf/models/sasrec.toml SEEDS=3; PROTOCOL=sessions"
 	@echo "  make bench-prep SIZE=20000000 RUNS=3 SKEW=user EXPLAIN=1; make bench-night DAYS=\"30 180 365\" EVENTS=20000"
-	@echo "  variables: NIGHTJAR_HOME (state, default .nightjar), AIRFLOW_PORT, MLFLOW_PORT, TORCH_INDEX_URL, PYTHON"
+	@echo "  variables: NIGHTJAR_HOME (state, default .nightjar), AIRFLOW_PORT, MLFLOW_PORT, BI_PORT, TORCH_INDEX_URL, PYTHON"
 
 setup:  ## build .envs/jobs and .envs/airflow from conf/locks; instant when they are complete
 	@if [ -z "$(PYTHON)" ]; then echo "setup: Python 3.11 or newer is needed; install it, or add PYTHON=path" >&2; exit 1; fi
@@ -53,6 +54,9 @@ export: setup  ## write what changed for a CRM tool: TARGET=braze, hubspot, sfmc
 backtest: setup  ## replay past nights and hold their lists against what people did: FROM, TO, SOURCE, RAW, MODEL, SET
 	@$(JOBS) -m jobs.ops.backtest --source "$$SOURCE" --raw "$$RAW" --from "$$FROM" --to "$$TO" --model "$$MODEL" \
 		--set "$$SET"
+
+bi: setup  ## Apache Superset with the dashboard of conf/bi, until Ctrl-C: SET, BI_PORT; builds .envs/superset first
+	@$(JOBS) -m jobs.ops.bi --port "$$BI_PORT" --set "$$SET"
 
 source-check: setup  ## show what a mapping makes of a log's first records: SOURCE, RAW, SAMPLE; writes nothing
 	@$(JOBS) -m jobs.ops.source_check --source "$$SOURCE" --raw "$$RAW" --records "$$SAMPLE"

@@ -71,6 +71,7 @@ ENVIRONMENTS = (AIRFLOW, JOBS)
 BENCH = Environment("bench", ("bench",), probes=("polars",))
 RECTOOLS = Environment("rectools", ("rectools",), first=("torch",), probes=("rectools.models",))
 RECBOLE = Environment("recbole", ("recbole",), first=("torch",), probes=("torch",))
+SUPERSET = Environment("superset", ("superset",), probes=("superset", "duckdb_engine", "psycopg2"))
 #: What the benchmarks compare with; a night needs none of them.
 PEERS = (BENCH, RECTOOLS, RECBOLE)
 
@@ -212,7 +213,7 @@ def setup(environments: Sequence[Environment] = ENVIRONMENTS) -> None:
 def write_locks() -> None:
     """Resolve all environments afresh and write what came out to conf/locks/."""
     with alone():
-        for environment in (*ENVIRONMENTS, *PEERS):
+        for environment in (*ENVIRONMENTS, *PEERS, SUPERSET):
             environment.stamp.unlink(missing_ok=True)
             build(environment, constraints=None)
             environment.lock.write_text(freeze(environment))

@@ -13,7 +13,9 @@ from nightjar.contracts import BadInput
 PIN = re.compile(r"^[A-Za-z0-9._-]+==[A-Za-z0-9.!]+$")
 
 
-@pytest.mark.parametrize("environment", [*setup.ENVIRONMENTS, *setup.PEERS], ids=lambda environment: environment.name)
+@pytest.mark.parametrize(
+    "environment", [*setup.ENVIRONMENTS, *setup.PEERS, setup.SUPERSET], ids=lambda environment: environment.name
+)
 def test_locks_pin_everything_that_is_declared(environment: setup.Environment) -> None:
     lines = environment.lock.read_text().splitlines()
     assert [line for line in lines if not PIN.match(line)] == []  # no build suffix, no URL, no index
