@@ -32,7 +32,7 @@ COMMENT ON COLUMN recommendations.item_id IS 'The shop''s item id.';
 
 COMMENT ON COLUMN recommendations.score IS 'Model score; falls with rank, comparable within one person only.';
 
-COMMENT ON COLUMN recommendations.strategy IS 'model, or popular for people without usable history.';
+COMMENT ON COLUMN recommendations.strategy IS 'model, popular for people without usable history, or held_out: popular, by the draw of `score.held_out_share`.';
 
 COMMENT ON COLUMN recommendations.reason_code IS 'because_viewed, because_carted, because_bought or popular_now.';
 
