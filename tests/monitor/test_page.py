@@ -168,6 +168,10 @@ def test_nothing_is_wider_than_the_screen(width: int, tmp_path: Path) -> None:
             "Math.max(...[...document.querySelectorAll('main *')].map(e => e.getBoundingClientRect().right))"
         )
         scroll = page.evaluate("document.documentElement.scrollWidth")
+        spilling = page.evaluate(
+            "[...document.querySelectorAll('section')].filter(e => e.scrollWidth > e.clientWidth).map(e => e.id)"
+        )
         opened.close()
     assert scroll == width
+    assert spilling == []
     assert widest <= width
