@@ -91,10 +91,10 @@ quality: setup  ## hold a model against the literature on a public data set: DAT
 	@$(JOBS) -m jobs.ops.quality --data "$$DATA" --protocol "$$PROTOCOL" --conf "$$CONF" --seeds "$$SEEDS" \
 		--folds "$$FOLDS" --exclude "$$EXCLUDE" --set "$$SET"
 
-bench-prep: setup  ## time clean and sessionize beside Spark's floor, DuckDB and polars: SIZE, RUNS, SKEW, EXPLAIN
+bench-prep: setup  ## time clean and sessionize beside Spark's floor, DuckDB and polars: SIZE, RUNS, SKEW, STEPS, EXPLAIN
 	@PYTHONPATH=src "$(PYTHON)" -m jobs.ops.setup --bench bench || echo "bench-prep: going on without polars" >&2
 	@$(JOBS) -m jobs.bench.prep $${SIZE:+--size "$$SIZE"} $${RUNS:+--runs "$$RUNS"} $${SKEW:+--skew "$$SKEW"} \
-		$${EXPLAIN:+--explain} --set "$$SET"
+		$${STEPS:+--steps "$$STEPS"} $${EXPLAIN:+--explain} --set "$$SET"
 
 bench-night: setup  ## time a night after long and short histories: DAYS, EVENTS, RUNS
 	@$(JOBS) -m jobs.bench.night $${DAYS:+--days "$$DAYS"} $${EVENTS:+--events "$$EVENTS"} $${RUNS:+--runs "$$RUNS"} \

@@ -52,9 +52,9 @@ Parquet files and write Parquet with zstd:
 
 `seconds` are warm: a process first does a tenth of the log (at most two million events) and is then timed from the
 first call to the last file; the start of Python and Java is left out for every step alike. `cold` is the wall time of
-whole processes from nothing, and ours is one process per job. `peak` is the largest sum of memory over a step's tree of
-processes, JVM and Python workers included, in either of its two runs; pages that processes share count once. Spark
-steps and our jobs have the same Spark settings.
+whole processes from nothing, and ours is one process per job; long logs have none. `peak` is the largest sum of memory
+over a step's tree of processes, JVM and Python workers included, in either of its two runs; pages that processes share
+count once. Spark steps and our jobs have the same Spark settings.
 """
 
 
@@ -74,11 +74,13 @@ def _comparison(result: dict[str, Any]) -> list[str]:
     parts = [f"## {size:,} events{hot}", "", _measured_on(result), "", *_steps(result), ""]
     if any("skipped" in line for line in result["lines"]):
         parts += [f"{_bare(line['step'])} was skipped: {line['skipped']}." for line in _skipped(result)] + [""]
-    told = [f"Ours takes {last['ours_vs_floor']:.2f} times the floor's time"]
+    told = [f"{last['ours_vs_floor']:.2f} times the floor's time"] if last["ours_vs_floor"] else []
     told += [f"{last['ours_vs_duckdb']:.2f} times DuckDB's"] if last["ours_vs_duckdb"] else []
     gate = "" if last["gate_share"] is None else f"; {last['gate_share']:.0%} of its time is the gate"
-    parts += [f"{' and '.join(told)}{gate}. Plain windows take {last['plain_vs_floor']:.2f} times the floor's.", ""]
-    if skew != "none":
+    said = [f"Ours takes {' and '.join(told)}{gate}."] if told else []
+    said += [f"Plain windows take {last['plain_vs_floor']:.2f} times the floor's."] if last["plain_vs_floor"] else []
+    parts += [" ".join(said), ""] if said else []
+    if last.get("ours_vs_no_skew") and last.get("floor_vs_no_skew"):
         hot_key = f"The hot {skew} has {last['hot_share']:.1%} of all events. Of their time on the same log without it"
         parts += [
             f"{hot_key}, ours takes {last['ours_vs_no_skew']:.2f} and the floor {last['floor_vs_no_skew']:.2f}.",
@@ -92,18 +94,19 @@ def _steps(result: dict[str, Any]) -> list[str]:
     earlier = EARLIER if _like_earlier(result) else {}
     head = ["step", "seconds", "of floor", "events/s", "peak GiB", "cold", *(["earlier"] if earlier else [])]
     floor = _middle(result, "floor", "seconds")
-    rows = []
+    rows: list[list[str]] = []
     for step in dict.fromkeys(line["step"] for line in result["lines"] if "seconds" in line):
         if step == "explain":
             continue
-        seconds = _middle(result, step, "seconds")
+        seconds, cold = _middle(result, step, "seconds"), _middle(result, step, "cold_seconds")
+        assert seconds is not None
         cells = [
             _NAMES[step],
             f"{seconds:.1f}",
-            f"{seconds / floor:.2f}",
+            f"{seconds / floor:.2f}" if floor else "",
             f"{result['shape']['size'] / seconds:,.0f}",
             f"{max(line['peak_gib'] for line in result['lines'] if line['step'] == step):.1f}",
-            f"{_middle(result, step, 'cold_seconds'):.1f}",
+            "" if cold is None else f"{cold:.1f}",
         ]
         rows.append([*cells, *([f"{earlier[step]:g}" if step in earlier else ""] if earlier else [])])
     note = (
@@ -161,8 +164,10 @@ def _table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
     return ["| " + " | ".join(cells) + " |" for cells in lines]
 
 
-def _middle(result: dict[str, Any], step: str, number: str) -> float:
-    return float(median(line[number] for line in result["lines"] if line["step"] == step))
+def _middle(result: dict[str, Any], step: str, number: str) -> float | None:
+    """None where no run of the step has that number."""
+    known = [line[number] for line in result["lines"] if line["step"] == step and number in line]
+    return float(median(known)) if known else None
 
 
 def _skipped(result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -188,10 +193,10 @@ def draw(numbers: dict[str, Any], path: Path) -> None:
     with pyplot.rc_context({"svg.hashsalt": "nightjar", "svg.fonttype": "none", "font.size": 10}):
         figure, axes = pyplot.subplots(len(even), 1, figsize=(7, 2.6 * len(even)), squeeze=False, layout="constrained")
         for axis, result in zip(axes[:, 0], even, strict=True):
-            steps = [step for step in _NAMES if any(line["step"] == step for line in _timed(result))]
-            seconds = [_middle(result, step, "seconds") for step in steps]
-            colours = ["#b5541c" if step == "ours" else "#8a97a6" for step in steps]
-            bars = axis.barh([_bare(step) for step in steps], seconds, color=colours)
+            of_steps = {step: _middle(result, step, "seconds") for step in _NAMES}
+            seconds = {step: middle for step, middle in of_steps.items() if middle is not None}
+            colours = ["#b5541c" if step == "ours" else "#8a97a6" for step in seconds]
+            bars = axis.barh([_bare(step) for step in seconds], list(seconds.values()), color=colours)
             axis.bar_label(bars, fmt="%.1f s", padding=3)
             axis.set_title(f"{result['shape']['size']:,} events, {result['cores']} cores", loc="left")
             axis.invert_yaxis()
@@ -199,10 +204,6 @@ def draw(numbers: dict[str, Any], path: Path) -> None:
             axis.spines[["top", "right"]].set_visible(False)
         figure.savefig(path, format="svg", metadata={"Date": None})
         pyplot.close(figure)
-
-
-def _timed(result: dict[str, Any]) -> list[dict[str, Any]]:
-    return [line for line in result["lines"] if "cold_seconds" in line]
 
 
 def collected(results: Path) -> dict[str, Any]:
