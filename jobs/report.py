@@ -99,6 +99,7 @@ def tonight(job: Job, lake: Lake, at: Partition, folder: Path) -> night.Night:
     docs = job.home.docs / job.shop / "index.html"
     found = checks(lake, at)
     judged_nights, effects = taken_up(lake, at, job.conf.watch.trailing_nights)
+    shown, yesterday = shown_on(lake, at), shown_on(lake, at.on(at.day - timedelta(days=1)))
     return night.Night(
         shop=job.shop,
         day=at.day,
@@ -111,12 +112,12 @@ def tonight(job: Job, lake: Lake, at: Partition, folder: Path) -> night.Night:
         funnel=funnel(lake, at),
         realised=judged_nights,
         effects=tuple(night.Effect(name, one.mean, one.low, one.high) for name, one in effects.items()),
-        movers=movers(lake, at),
+        movers=movers(lake, at, shown, yesterday),
         judged=tuple(judged(lake, at, job.conf.watch.trailing_nights)),
         trend=tuple(trend(lake, at, job.conf.gate.trailing_days)),
         trial=trial(lake, at),
         champion=champion(job),
-        recommended=recommended(lake, at),
+        recommended=recommended(lake, at, shown, yesterday),
         overlap_yesterday=overlap_yesterday(job, at, next(one for one in steps if one.name == "publish")),
         publish_target=job.conf.publish.target,
         docs_link=os.path.relpath(docs, folder) if docs.is_file() else None,
@@ -242,19 +243,20 @@ def judged(lake: Lake, at: Partition, nights: int) -> Iterator[night.Judged]:
             yield night.Judged(at.day - timedelta(days=back), reigning, means.get("popularity"))
 
 
-def movers(lake: Lake, at: Partition) -> tuple[night.Mover, ...]:
-    tonight, yesterday = shown_on(lake, at), shown_on(lake, at.on(at.day - timedelta(days=1)))
-    if tonight is None or yesterday is None:
+def movers(
+    lake: Lake, at: Partition, shown: lists.Shown | None, yesterday: lists.Shown | None
+) -> tuple[night.Mover, ...]:
+    if shown is None or yesterday is None:
         return ()
-    titles = titles_of(lake, at.of(ITEMS), lists.moved(tonight, yesterday))
-    return lists.movers(tonight, yesterday, titles)
+    titles = titles_of(lake, at.of(ITEMS), lists.moved(shown, yesterday))
+    return lists.movers(shown, yesterday, titles)
 
 
-def recommended(lake: Lake, at: Partition) -> night.Recommended | None:
-    shown = shown_on(lake, at)
+def recommended(
+    lake: Lake, at: Partition, shown: lists.Shown | None, yesterday: lists.Shown | None
+) -> night.Recommended | None:
     if shown is None:
         return None
-    yesterday = shown_on(lake, at.on(at.day - timedelta(days=1)))
     titles = titles_of(lake, at.of(ITEMS), shown.ranked()[: lists.TOP])
     facts = lake.entry(at.of(RECOMMENDATIONS)).facts
     return lists.recommended(shown, yesterday, titles, facts.get("num_candidates"))

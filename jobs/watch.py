@@ -10,8 +10,10 @@ Safe to run twice.
 from __future__ import annotations
 
 import argparse
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
 
@@ -35,7 +37,7 @@ from nightjar.contracts import (
 )
 from nightjar.contracts.marts import ALL, NONE
 from nightjar.monitor import drift, lists
-from nightjar.monitor.drift import Measure, Shares
+from nightjar.monitor.drift import Measure, Shares, Sketch
 from nightjar.stores.job import Job, arguments, run
 from nightjar.stores.lake import Lake
 from nightjar.stores.ledgers import read_rows, record
@@ -48,7 +50,9 @@ BATCH_ROWS = 2**17
 def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     lake, at = Lake(job.home.lake), args.recommendations
     nights = [at.on(at.day - timedelta(days=back)) for back in range(job.conf.watch.trailing_nights, 0, -1)]
-    found = [*of_inputs(lake, job, at, nights), *of_lists(lake, job, at, nights)]
+    tonight = sketch(lake, at)
+    of_night = of_lists(lake, job, at, tonight, sketches(lake, job, nights))
+    found = [*of_inputs(lake, job, at, nights), *of_night]
     record(lake, DATA_QUALITY, at.of(DATA_QUALITY), [ledger_row(at, one) for one in found], job.run_id)
     tell_tracker(job, at, found)
     for one in found:
@@ -61,6 +65,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         "rows_out": len(found),
         "rows_rejected": 0,
         "warnings": sum(not one.good for one in found),
+        "sketch": asdict(tonight),
         "measures": {f"{one.table}: {one.name}": one.value for one in found},
     }
 
@@ -101,36 +106,58 @@ def weights(lake: Lake, at: Partition, table: Table, day: date, name: str, colum
     }
 
 
-def of_lists(lake: Lake, job: Job, at: Partition, nights: list[Partition]) -> Iterator[Measure]:
+def of_lists(lake: Lake, job: Job, at: Partition, tonight: Sketch, before: list[Sketch]) -> Iterator[Measure]:
     """What the night is going to show: scores, reasons, categories; how much of the shop, how evenly."""
-    conf, held = job.conf.watch, [night for night in nights if lake.has(night)]
-    tonight, before = shown(lake, at), [shown(lake, night) for night in held]
-    yield drift.drift(RECOMMENDATIONS.name, "reasons", tonight.reasons, [one.reasons for one in before], conf)
-    yield from of_scores(lake, job, at, held)
-    categories = categories_of(lake, at)
-    listed = by_category(tonight.items, categories)
-    usual = [by_category(night.items, categories) for night in before]
-    yield drift.drift(RECOMMENDATIONS.name, "categories", listed, usual, conf)
+    conf, name = job.conf.watch, RECOMMENDATIONS.name
+    yield drift.drift(name, "reasons", tonight.reasons, [one.reasons for one in before], conf)
+    # Scores of another model version are no measure of this one's.
+    alike = [np.array(one.scores) for one in before if one.model_version == tonight.model_version and one.scores]
+    shares, nights = drift.by_decile(np.array(tonight.scores), alike) if alike and tonight.scores else ({}, [])
+    yield drift.drift(name, "scores", shares, nights, conf)
+    yield drift.drift(name, "categories", tonight.categories, [one.categories for one in before], conf)
     candidates = lake.entry(at).facts.get("num_candidates")
-    coverage = len(tonight.items) / candidates if candidates else None
+    coverage = tonight.num_items / candidates if candidates else None
     said = "" if coverage is None else f"{100 * coverage:.1f} % of available items stand in a list"
-    yield drift.bounded(RECOMMENDATIONS.name, "coverage", coverage, low=conf.min_coverage, said=said)
-    gini = drift.concentration(tonight.items.values(), max(candidates or 0, len(tonight.items)))
-    yield drift.bounded(
-        RECOMMENDATIONS.name, "concentration", gini, high=conf.max_concentration, said=f"Gini coefficient {gini:.3f}"
-    )
+    yield drift.bounded(name, "coverage", coverage, low=conf.min_coverage, said=said)
+    said = f"Gini coefficient {tonight.concentration:.3f}"
+    yield drift.bounded(name, "concentration", tonight.concentration, high=conf.max_concentration, said=said)
     touched = recently_touched(lake, at)
-    apart = drift.jensen_shannon(listed, touched) if listed and touched else None
+    apart = drift.jensen_shannon(tonight.categories, touched) if tonight.categories and touched else None
     said = "" if apart is None else f"lists and recent events differ by {apart:.3f} bits in their categories"
-    yield drift.bounded(RECOMMENDATIONS.name, "calibration", apart, high=conf.max_miscalibration, said=said)
+    yield drift.bounded(name, "calibration", apart, high=conf.max_miscalibration, said=said)
 
 
-def of_scores(lake: Lake, job: Job, at: Partition, nights: list[Partition]) -> Iterator[Measure]:
-    """The model's first scores; those of another model version are no measure of this one's."""
-    model, tonight = first_scores(lake, at)
-    before = [scores for version, scores in (first_scores(lake, night) for night in nights) if version == model]
-    shares, nights_before = drift.by_decile(tonight, before) if before and len(tonight) else ({}, [])
-    yield drift.drift(RECOMMENDATIONS.name, "scores", shares, nights_before, job.conf.watch)
+def sketches(lake: Lake, job: Job, nights: Iterable[Partition]) -> list[Sketch]:
+    """Of earlier nights as they told it themselves, so that tonight reads one night's lists and not a fortnight's."""
+    return [told(job, night) or sketch(lake, night) for night in nights if lake.has(night)]
+
+
+def told(job: Job, at: Partition) -> Sketch | None:
+    """What this job said of a night; None where it did not run to its end."""
+    try:
+        counts = json.loads(job.home.result(at.shop, at.day, "watch").read_text(encoding="utf-8")).get("counts") or {}
+    except (FileNotFoundError, ValueError):
+        return None
+    return Sketch(**counts["sketch"]) if "sketch" in counts else None
+
+
+def sketch(lake: Lake, at: Partition) -> Sketch:
+    """Read a night's lists, and its items as of then."""
+    shown = lists.count(batches(lake.files(at), lists.COLUMNS))
+    categories = categories_of(lake, at)
+    counts: Counter[str] = Counter()
+    for item, number in shown.items.items():
+        counts[categories.get(item, NONE)] += number
+    candidates = lake.entry(at).facts.get("num_candidates") or 0
+    version, scores = first_scores(lake, at)
+    return Sketch(
+        reasons=dict(shown.reasons),
+        categories=dict(counts),
+        model_version=version,
+        scores=drift.quantiles(scores),
+        num_items=len(shown.items),
+        concentration=drift.concentration(shown.items.values(), max(candidates, len(shown.items))),
+    )
 
 
 def first_scores(lake: Lake, at: Partition) -> tuple[str | None, NDArray[np.float64]]:
@@ -145,12 +172,8 @@ def first_scores(lake: Lake, at: Partition) -> tuple[str | None, NDArray[np.floa
     return max(versions, key=lambda name: versions[name], default=None), np.concatenate(found)
 
 
-def shown(lake: Lake, at: Partition) -> lists.Shown:
-    return lists.count(batches(lake.files(at), lists.COLUMNS))
-
-
 def categories_of(lake: Lake, at: Partition) -> dict[str, str]:
-    """Item -> category, as of the night: what an item was called before does not matter."""
+    """Item -> category, as of the night."""
     if not lake.has(at.of(ITEMS)):
         return {}
     found = batches(lake.files(at.of(ITEMS)), ("item_id", "category"))
@@ -159,13 +182,6 @@ def categories_of(lake: Lake, at: Partition) -> dict[str, str]:
         for rows in found
         for item, category in zip(rows.column("item_id").to_pylist(), rows.column("category").to_pylist(), strict=True)
     }
-
-
-def by_category(items: Counter[str], categories: dict[str, str]) -> Shares:
-    counts: Counter[str] = Counter()
-    for item, number in items.items():
-        counts[categories.get(item, NONE)] += number
-    return {name: float(number) for name, number in counts.items()}
 
 
 def recently_touched(lake: Lake, at: Partition) -> Shares:

@@ -13,6 +13,7 @@ from tests.jobs import night
 
 from nightjar.contracts import DATA_QUALITY, EVENTS, RECOMMENDATIONS, GateFailed
 from nightjar.contracts.render import arrow_schema
+from nightjar.stores.files import write_json
 from nightjar.stores.home import Home
 from nightjar.stores.lake import Lake
 from nightjar.stores.ledgers import read_rows
@@ -98,6 +99,21 @@ def test_a_night_like_the_others(quiet: Home) -> None:
     assert counts["measures"]["recommendations: drift of scores"] == pytest.approx(0.0)
     assert counts["measures"]["events: drift of kinds"] < 0.01
     assert run(quiet) == counts
+
+
+def test_earlier_nights_are_as_they_said_themselves(quiet: Home) -> None:
+    """Their lists are not read again: with what two of them told, the third is the only one that is."""
+    commit(quiet, night.DAY, lists(night.DAY, start=0, score=5.0), num_rows=1000, view=0.9)
+    before = run(quiet)
+    for back in (1, 2):
+        day = night.DAY - timedelta(days=back)
+        sketch = before["sketch"] | {"reasons": {"popular_now": 1}}
+        write_json(quiet.result(night.SHOP, day, "watch"), {"status": "done", "counts": {"sketch": sketch}})
+    assert run(quiet)["measures"]["recommendations: drift of reasons"] > 1
+    assert (
+        run(quiet)["measures"]["recommendations: drift of scores"]
+        == before["measures"]["recommendations: drift of scores"]
+    )
 
 
 def test_a_night_that_differs_warns(quiet: Home) -> None:

@@ -47,6 +47,13 @@ def test_deciles_of_what_was_before() -> None:
     assert list(nights[0].values()) == [10.0, 10.0, 10.0, 10.0, 10.0, 0.0, 0.0, 0.0, 0.0, 0.0]
 
 
+def test_a_hundred_numbers_stand_for_many() -> None:
+    many = np.random.default_rng(3).normal(size=20_000)
+    tonight, (before,) = drift.by_decile(np.array(drift.quantiles(many)), [many])
+    assert drift.jensen_shannon(tonight, before) < 0.001
+    assert drift.quantiles(np.empty(0)) == ()
+
+
 def test_concentration_by_hand() -> None:
     """Places 1 to 4 of (0, 0, 1, 3): (2x3 - 5) x 1 + (2x4 - 5) x 3 = 10, over 4 x 4."""
     assert drift.concentration([3, 1], 4) == pytest.approx(10 / 16)

@@ -77,6 +77,11 @@ def by_decile(values: NDArray[np.float64], before: Sequence[NDArray[np.float64]]
     return shares(values), [shares(night) for night in before]
 
 
+def quantiles(values: NDArray[np.float64]) -> tuple[float, ...]:
+    """A hundred and one numbers that stand for any number of values: each per cent of them, ends included."""
+    return tuple(np.quantile(values, np.linspace(0, 1, 101)).round(6).tolist()) if len(values) else ()
+
+
 def concentration(counts: Iterable[int], num_items: int) -> float:
     """Gini coefficient of how often each of `num_items` is shown: 0 all alike, near 1 a few take everything."""
     shown = np.sort(np.fromiter(counts, np.float64))
@@ -84,6 +89,18 @@ def concentration(counts: Iterable[int], num_items: int) -> float:
         return 0.0
     places = np.arange(num_items - len(shown) + 1, num_items + 1)  # those that nobody sees stand first, with zero
     return float(((2 * places - num_items - 1) * shown).sum() / (num_items * shown.sum()))
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """What later nights need to know of a night's lists: as large as the shop's categories, and no more."""
+
+    reasons: Mapping[str, float]
+    categories: Mapping[str, float]
+    model_version: str | None  #: of most lists by a model
+    scores: Sequence[float]  #: `quantiles` of the first scores of such lists
+    num_items: int  #: in anybody's list
+    concentration: float
 
 
 #: What the ledger calls the measures of `jobs/watch.py`, in the order of the page.
