@@ -146,6 +146,11 @@ with DAG(
     score = spark_job(
         "score", table="recommendations", doc_md=doc("score", "Rank items for every eligible person with the champion.")
     )
+    watch = python_job(
+        "watch",
+        table="recommendations",
+        doc_md=doc("watch", "Hold inputs, scores and lists against the nights before, before anybody sees them."),
+    )
     publish = python_job(
         "publish",
         table="recommendations",
@@ -159,8 +164,8 @@ with DAG(
     )
 
     land >> clean >> sessionize >> identity >> sequences >> train >> evaluate >> champion
-    [sequences, champion] >> score >> publish >> report
+    [sequences, champion] >> score >> watch >> publish >> report
     sequences >> [features, marts]
     identity >> realise
-    [features, marts, realise] >> settled >> publish
+    [features, marts, realise] >> settled >> watch
     [evaluate, publish, report, features, marts, realise] >> verdict

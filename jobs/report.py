@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from nightjar.contracts import DATA_QUALITY, EVENTS, ITEMS, PROMOTIONS, RECOMMENDATIONS, SESSIONS, BadInput, Partition
-from nightjar.monitor import lists, night
+from nightjar.contracts import (
+    DAILY_KPIS,
+    DATA_QUALITY,
+    EVENTS,
+    FUNNELS,
+    ITEMS,
+    PROMOTIONS,
+    REALISED,
+    RECOMMENDATIONS,
+    SESSIONS,
+    BadInput,
+    Partition,
+    Table,
+)
+from nightjar.contracts.marts import ALL
+from nightjar.monitor import digest, drift, lists, night, realised
 from nightjar.monitor.page import render
-from nightjar.monitor.verdict import judge
+from nightjar.monitor.verdict import Verdict, judge
 from nightjar.stores.files import write_atomically
 from nightjar.stores.job import Job, arguments, run
 from nightjar.stores.lake import Lake
 from nightjar.stores.ledgers import read_rows
+from nightjar.stores.post import call_webhook, send_mail
 from nightjar.stores.tracking import Tracking
 from nightjar.stores.warehouse import history, open_warehouse
 
@@ -46,25 +61,63 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         "rows_rejected": 0,
         "page": str(path),
         "verdict": verdict.level,
+        "told": told(job, seen, verdict, path),
         "notices": [notice.text for notice in verdict.notices],
     }
+
+
+def told(job: Job, seen: night.Night, verdict: Verdict, page: Path) -> list[str]:
+    """Send the digest to whoever has an address in the environment; a server that is away costs no night."""
+    conf = job.conf.digest
+    if not digest.is_due(verdict, conf.when):
+        return []
+    patience = {"timeout_seconds": conf.timeout_seconds}
+    subject, text = digest.subject(seen, verdict), digest.text(seen, verdict, str(page))
+    ways: dict[str, tuple[str, Callable[[str], None]]] = {
+        "mail": (conf.smtp_variable, lambda uri: send_mail(conf.smtp_variable, uri, subject, text, **patience)),
+        "webhook": (
+            conf.webhook_variable,
+            lambda url: call_webhook(conf.webhook_variable, url, digest.message(seen, verdict, str(page)), **patience),
+        ),
+    }
+    reached = []
+    for way, (variable, send) in ways.items():
+        if not (address := os.environ.get(variable)):
+            continue
+        try:
+            send(address)
+            reached.append(way)
+        except (BadInput, OSError) as error:
+            # Not the error itself: a server's answer or an address in it may hold a secret.
+            job.log.warning("no digest by %s, see %s: %s", way, variable, type(error).__name__)
+    return reached
 
 
 def tonight(job: Job, lake: Lake, at: Partition, folder: Path) -> night.Night:
     """What is known of the night; links are relative to `folder`."""
     steps = tuple(step(job, at, name) for name in night.JOBS)
     docs = job.home.docs / job.shop / "index.html"
+    found = checks(lake, at)
+    judged_nights, effects = taken_up(lake, at, job.conf.watch.trailing_nights)
+    shown, yesterday = shown_on(lake, at), shown_on(lake, at.on(at.day - timedelta(days=1)))
     return night.Night(
         shop=job.shop,
         day=at.day,
         run_id=job.run_id,
         # Raw logs of another shop come from outside: nobody wrote them for us.
         steps=tuple(one for one in steps if one.name != "simulate" or one.status != "missing"),
-        checks=checks(lake, at),
+        checks=tuple(one for one in found if one.expectation not in drift.WATCHED),
+        watched=tuple(one for one in found if one.expectation in drift.WATCHED),
+        kpis=kpis(lake, at),
+        funnel=funnel(lake, at),
+        realised=judged_nights,
+        effects=tuple(night.Effect(name, one.mean, one.low, one.high) for name, one in effects.items()),
+        movers=movers(lake, at, shown, yesterday),
+        judged=tuple(judged(lake, at, job.conf.watch.trailing_nights)),
         trend=tuple(trend(lake, at, job.conf.gate.trailing_days)),
         trial=trial(lake, at),
         champion=champion(job),
-        recommended=recommended(lake, at),
+        recommended=recommended(lake, at, shown, yesterday),
         overlap_yesterday=overlap_yesterday(job, at, next(one for one in steps if one.name == "publish")),
         publish_target=job.conf.publish.target,
         docs_link=os.path.relpath(docs, folder) if docs.is_file() else None,
@@ -113,11 +166,97 @@ def champion(job: Job) -> night.Champion | None:
     return night.Champion(found.name, found.version, found.run_id, found.as_of) if found else None
 
 
-def recommended(lake: Lake, at: Partition) -> night.Recommended | None:
-    shown = shown_on(lake, at)
+#: Numbers of the shop's day: name -> column, or part and whole.
+KPIS: dict[str, tuple[str, ...]] = {
+    "visitors": ("num_visitors",),
+    "sessions": ("num_sessions",),
+    "orders": ("num_orders",),
+    "revenue": ("revenue",),
+    "sessions that buy": ("num_sessions_with_purchase", "num_sessions"),
+    "sessions with a cart": ("num_sessions_with_cart", "num_sessions"),
+}
+FUNNEL = {
+    "viewed": "num_viewed",
+    "then put in the cart": "num_viewed_carted",
+    "then bought": "num_viewed_carted_bought",
+}
+
+
+def kpis(lake: Lake, at: Partition) -> tuple[night.Kpi, ...]:
+    """The shop's day beside the day and the week before; none while there are no analysis tables."""
+    today, yesterday, week = (whole_shop(lake, at.on(at.day - timedelta(days=back)), DAILY_KPIS) for back in (0, 1, 7))
+    if today is None:
+        return ()
+    found = (
+        (name, [value(day, columns) for day in (today, yesterday, week)], columns) for name, columns in KPIS.items()
+    )
+    return tuple(
+        night.Kpi(name, now, then, before, len(columns) > 1)
+        for name, (now, then, before), columns in found
+        if now is not None
+    )
+
+
+def value(row: dict[str, Any] | None, columns: tuple[str, ...]) -> float | None:
+    if row is None:
+        return None
+    part, *whole = (row[name] for name in columns)
+    return float(part) / whole[0] if whole and whole[0] else None if whole else part
+
+
+def whole_shop(lake: Lake, at: Partition, table: Table) -> dict[str, Any] | None:
+    """The row of an analysis table that is of everything."""
+    rows = read_rows(lake, table, at.of(table))
+    return next((row for row in rows if all(row[name] == ALL for name in table.key)), None)
+
+
+def funnel(lake: Lake, at: Partition) -> tuple[tuple[str, int], ...]:
+    row = whole_shop(lake, at, FUNNELS)
+    return () if row is None else tuple((name, row[column]) for name, column in FUNNEL.items())
+
+
+def taken_up(lake: Lake, at: Partition, nights: int) -> tuple[tuple[night.Realised, ...], dict[str, realised.Interval]]:
+    """What people did with the lists of the nights before, and what the model's lists did."""
+    found, everything = [], []
+    for back in range(nights, 0, -1):
+        rows = read_rows(lake, REALISED, at.of(REALISED).on(at.day - timedelta(days=back)))
+        published = [row for row in rows if row["origin"] == realised.PUBLISHED]
+        chosen = published or rows  # a replay stands in where nothing was published
+        shown, popular = (realised.overall(chosen, kind) for kind in (realised.SHOWN, realised.POPULAR))
+        if shown:
+            everything += published
+            counts = (shown[name] for name in ("num_lists", "num_active", "num_purchases", "num_listed_purchases"))
+            rates = (one[name] for name in ("hit_rate", "ndcg") for one in (shown, popular))
+            found.append(night.Realised(chosen[0]["dt"], not published, *counts, *rates))
+    return tuple(found), realised.effects(everything)
+
+
+def judged(lake: Lake, at: Partition, nights: int) -> Iterator[night.Judged]:
+    """Quality of whoever reigned after each night's decision, oldest first."""
+    for back in range(nights, -1, -1):
+        decided = trial(lake, at.on(at.day - timedelta(days=back)))
+        if decided is None:
+            continue
+        means = {scorer.name: scorer.means.get(decided.metric) for scorer in decided.scorers}
+        reigning = means.get("candidate" if decided.decision == "promoted" else "champion")
+        if reigning is not None:
+            yield night.Judged(at.day - timedelta(days=back), reigning, means.get("popularity"))
+
+
+def movers(
+    lake: Lake, at: Partition, shown: lists.Shown | None, yesterday: lists.Shown | None
+) -> tuple[night.Mover, ...]:
+    if shown is None or yesterday is None:
+        return ()
+    titles = titles_of(lake, at.of(ITEMS), lists.moved(shown, yesterday))
+    return lists.movers(shown, yesterday, titles)
+
+
+def recommended(
+    lake: Lake, at: Partition, shown: lists.Shown | None, yesterday: lists.Shown | None
+) -> night.Recommended | None:
     if shown is None:
         return None
-    yesterday = shown_on(lake, at.on(at.day - timedelta(days=1)))
     titles = titles_of(lake, at.of(ITEMS), shown.ranked()[: lists.TOP])
     facts = lake.entry(at.of(RECOMMENDATIONS)).facts
     return lists.recommended(shown, yesterday, titles, facts.get("num_candidates"))

@@ -65,7 +65,7 @@ class Backtest:
         source = load_source(args.source)
         if not args.raw and source.name != SYNTHETIC:
             raise BadInput(f"source {source.name} needs its raw logs", "make backtest SOURCE=… RAW=path FROM=… TO=…")
-        raw = Path(args.raw).absolute() if args.raw else home.raw / source.name
+        raw = Path(args.raw).absolute() if args.raw else _home(home, source).raw / source.name
         if source.name != SYNTHETIC and not raw.exists():
             raise BadInput(f"RAW={args.raw}: there is no {raw}", f"ls -l '{raw.parent}'")
         first, last = _day("FROM", args.first), _day("TO", args.last)
@@ -77,7 +77,7 @@ class Backtest:
 
     @property
     def home(self) -> Home:
-        return Home(self.real.root / "backtest" / self.source.name)
+        return _home(self.real, self.source)
 
     @property
     def nights(self) -> list[date]:
@@ -172,6 +172,11 @@ def together(rows: Sequence[Mapping[str, Any]]) -> Row:
         "ndcg_gain": gain and [round(value, 6) for value in (gain.mean, gain.low, gain.high)],
         "held_out_effect": effects,
     }
+
+
+def _home(real: Home, source: Source) -> Home:
+    """A home of its own, raw drops of the synthetic shop included: other settings would give other drops."""
+    return Home(real.root / "backtest" / source.name)
 
 
 def _rate(value: float | None) -> str:

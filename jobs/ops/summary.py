@@ -27,6 +27,7 @@ STEPS = {
     "train": "train",
     "evaluate": "evaluate",
     "score": "score",
+    "watch": "watch",
     "publish": "publish",
     "report": "report",
 }

@@ -301,6 +301,33 @@ class Realised(Section):
     cutoffs: Annotated[tuple[Count, ...], Field(strict=False, min_length=1)]  # lengths of the lists that count
 
 
+class Watch(Section):
+    """What a night may differ in from the nights before it; beyond, it is said, or stops before publishing."""
+
+    trailing_nights: Count
+    min_nights: Count  # fewer past nights than this: nothing is compared
+    warn_jensen_shannon: Share  # divergence from the trailing mean, in bits
+    warn_l_infinity: Share  # the largest gap of any one share
+    warn_population_stability: Annotated[float, Field(ge=0)]
+    stop_population_stability: Annotated[float, Field(ge=0)]  # 0: no drift stops a night
+    min_coverage: Share  # of available items, in anybody's list
+    max_concentration: Share  # Gini coefficient of how often items are shown
+    max_miscalibration: Share  # divergence of the lists' categories from those that people touch lately, in bits
+    max_stale_hours: Annotated[float, Field(ge=0)]  # the day's last event may come this much earlier than usual
+    min_complete_share: Share  # of the drop's records that became events
+    max_duplicate_share: Share
+    max_week_over_week: Annotated[float, Field(ge=0)]  # change of events, relative
+
+
+class Digest(Section):
+    """Who is told of a night. Addresses hold secrets: they stand in the environment, here are the variables' names."""
+
+    when: Literal["never", "bad", "warn", "always"]  # from which verdict on
+    smtp_variable: str  # smtp:// or smtps://user:password@host:port/?from=address&to=address
+    webhook_variable: str  # URL that takes a JSON object by POST
+    timeout_seconds: Annotated[float, Field(gt=0)]
+
+
 class Publish(Section):
     target: Literal["duckdb", "postgres", "snowflake", "bigquery"]  # the last two were never run against the service
     keep_nights: Count  # of recommendations, scores and items; analysis tables and ledgers keep every day
@@ -332,6 +359,8 @@ class Conf(Section):
     promotion: Promotion
     score: Score
     realised: Realised
+    watch: Watch
+    digest: Digest
     publish: Publish
     spark: Spark
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
+from http.server import HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.monitor.example import DECISION, RESULTS
+from tests.stores.test_post import Hook, serving
 
 from nightjar.contracts import (
     DATA_QUALITY,
@@ -219,6 +221,29 @@ def test_overlap_is_known_when_the_night_was_published_before(night: Home, sourc
         run("report", source)
         page = (night.reports / "acme" / "2001-01-15.html").read_text()
         assert "shares 50 % of its items with last night's" in " ".join(page.split()).replace("&#39;", "'")
+
+
+def test_a_warning_is_told_and_a_server_that_fails_costs_no_night(
+    night: Home, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("publish", source)
+    served = serving(HTTPServer(("127.0.0.1", 0), Hook))
+    server = next(served)
+    url = f"http://127.0.0.1:{server.server_address[1]}/secret-part"
+    monkeypatch.setenv("NIGHTJAR_WEBHOOK_URL", url)
+    done, result = run("report", source)
+    assert (done.returncode, result["counts"]["told"]) == (0, ["webhook"]), done.stderr
+    ((path, _, message),) = server.seen
+    assert (path, message["shop"], message["verdict"]) == ("/secret-part", "acme", "warn")
+    assert "! events: expectation bot_share warns, observed 0.61" in message["text"]
+    assert not [person for person in PEOPLE if person in json.dumps(message)]
+    monkeypatch.setenv("NIGHTJAR_WEBHOOK_URL", url.replace("secret-part", "broken"))
+    done, result = run("report", source)
+    assert (done.returncode, result["counts"]["told"]) == (0, [])
+    assert "no digest by webhook, see NIGHTJAR_WEBHOOK_URL" in done.stderr
+    assert "/broken" not in done.stderr
+    assert run("report", source, "--set", "digest.when=bad")[1]["counts"]["told"] == []
+    next(served, None)
 
 
 def test_nothing_ran(home: Home, source: Path) -> None:

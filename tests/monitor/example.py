@@ -6,14 +6,29 @@ import json
 from datetime import date, timedelta
 from typing import Any
 
-from nightjar.monitor.night import Champion, Check, Day, Item, Night, Recommended, Step, Trial
+from nightjar.monitor.night import (
+    Champion,
+    Check,
+    Day,
+    Effect,
+    Item,
+    Judged,
+    Kpi,
+    Mover,
+    Night,
+    Realised,
+    Recommended,
+    Step,
+    Trial,
+)
 
 DAY = date(2001, 1, 15)
 
 
 def result(run_id: str = "night-1", **counts: Any) -> dict[str, Any]:
     """A result manifest of a job that ended well."""
-    return {"status": "done", "run_id": run_id, "seconds": 12.5, "peak_gib": 0.81, "counts": counts}
+    cost = {"seconds": 12.5, "peak_gib": 0.81, "cpu_seconds": 20.5, "bytes_written": 3 * 2**20}
+    return {"status": "done", "run_id": run_id, **cost, "counts": counts}
 
 
 RESULTS: dict[str, dict[str, Any]] = {
@@ -34,6 +49,8 @@ RESULTS: dict[str, dict[str, Any]] = {
     "train": result(rows_in=1900, rows_out=1, rows_rejected=0, trained=True, model_version="4") | {"seconds": 61.0},
     "evaluate": result(rows_in=640, rows_out=600, rows_rejected=40),
     "score": result(rows_in=2000, rows_out=40000, rows_rejected=0),
+    "realise": result(rows_in=1990, rows_out=120, rows_rejected=0),
+    "watch": result(rows_in=40000, rows_out=13, rows_rejected=0, warnings=0),
     "publish": result(
         rows_in=40000,
         rows_out=40000,
@@ -98,6 +115,43 @@ def recommended() -> Recommended:
     return Recommended(40000, 2000, 180, 644, 760, reasons, items, sum(item.num_lists for item in items), True)
 
 
+KPIS = (
+    Kpi("visitors", 1312, 1260, 1344),
+    Kpi("sessions", 1702, 1648, 1702),
+    Kpi("orders", 61, 58, None),
+    Kpi("revenue", 3120.4, 3344.0, 2870.2),
+    Kpi("sessions that buy", 0.0358, 0.0352, 0.0331, is_share=True),
+)
+FUNNEL = (("viewed", 1480), ("then put in the cart", 212), ("then bought", 58))
+WATCHED = (
+    Check("events", "freshness", "warn", True, "the last event 0.2 h earlier than usual"),
+    Check("events", "drift of kinds", "warn", True, "JS 0.004, L-infinity 0.031 (cart 10.0 % to 13.1 %), PSI 0.011"),
+    Check("recommendations", "coverage", "warn", True, "84.7 % of available items stand in a list"),
+)
+MOVERS = (
+    Mover("sku-3", None, 687, 204),
+    Mover("sku-41", "Walnut bowl", 12, 340),
+    Mover("sku-0", "Copper kettle", 900, 811),
+)
+EFFECTS = (Effect("buyer_share", 0.0041, 0.0007, 0.0075),)
+
+
+def realised() -> tuple[Realised, ...]:
+    """Two weeks that get better, one night without anybody."""
+    rows = []
+    for back in range(14, 0, -1):
+        rate = None if back == 9 else 0.31 - 0.006 * back + 0.01 * (back % 3)
+        popular = rate and 0.14 + 0.004 * (back % 4)
+        counts = (0, 0, 0) if rate is None else (520, 41, 15)
+        day = DAY - timedelta(days=back)
+        rows.append(Realised(day, back > 12, 1990, *counts, rate, popular, rate and rate / 2, popular and popular / 2))
+    return tuple(rows)
+
+
+def judged() -> tuple[Judged, ...]:
+    return tuple(Judged(DAY - timedelta(days=back), 0.13 - 0.002 * back, 0.041) for back in range(6, -1, -1))
+
+
 def night(**changes: Any) -> Night:
     """The night, with some fields changed."""
     fields: dict[str, Any] = {
@@ -113,5 +167,12 @@ def night(**changes: Any) -> Night:
         "overlap_yesterday": 0.42,
         "publish_target": "duckdb",
         "docs_link": "../../docs/acme/index.html",
+        "kpis": KPIS,
+        "funnel": FUNNEL,
+        "realised": realised(),
+        "effects": EFFECTS,
+        "movers": MOVERS,
+        "judged": judged(),
+        "watched": WATCHED,
     }
     return Night(**(fields | changes))

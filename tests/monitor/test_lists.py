@@ -7,8 +7,8 @@ import random
 import pyarrow as pa
 import pytest
 
-from nightjar.monitor.lists import TOP, count, recommended
-from nightjar.monitor.night import Item
+from nightjar.monitor.lists import TOP, count, movers, recommended
+from nightjar.monitor.night import Item, Mover
 
 ROWS = [
     # two people with a history, one served by popularity
@@ -60,3 +60,10 @@ def test_only_the_first_items_are_listed() -> None:
 def test_no_rows_are_no_lists() -> None:
     said = recommended(count([]), None, {}, 5)
     assert (said.num_lists, said.fallback_share, said.rows_per_list, said.top) == (0, 0.0, 0.0, ())
+
+
+def test_who_moved_most() -> None:
+    tonight, yesterday = count(batches(ROWS, 6)), count(batches(ROWS[3:5] * 3, 6))  # pan and cup three times each
+    assert movers(tonight, yesterday, {"tea": "Tea"}) == (Mover("pan", None, 2, 3), Mover("tea", "Tea", 1, 0))
+    assert movers(tonight, yesterday, {}, number=1) == (Mover("pan", None, 2, 3),)
+    assert movers(tonight, None, {}) == ()

@@ -59,6 +59,13 @@ def nothing() -> Night:
         recommended=None,
         overlap_yesterday=None,
         docs_link=None,
+        kpis=(),
+        funnel=(),
+        realised=(),
+        effects=(),
+        movers=(),
+        judged=(),
+        watched=(),
     )
 
 
@@ -75,7 +82,7 @@ def test_says_the_numbers() -> None:
     text = said(render(night()))
     for expected in (
         "Published 40,000 recommendations for 2,000 people.",
-        "clean ✓ done 4,210 4,150 12 0.81 12.5",
+        "clean ✓ done 4,210 4,150 12 3.0 MiB 0.81 20.5 12.5",
         "Candidate, version 4 champion from tonight on 0.1121 to 0.1508 0.1312 0.2383 0.1147",
         "Champion so far, version 3 replaced",
         "Decision: promoted.",
@@ -87,6 +94,13 @@ def test_says_the_numbers() -> None:
         "Copper kettle sku-0 900 45 % no. 1",
         "0f6f7f9a0c8a4d1cb9e7a2d0c1b2a3f4",
         "9f3b6c1e2d4a4f0f8f4f2b7c6d5e4a3b",
+        "visitors 1,312 ▲ +4.1 % ▼ -2.4 %",
+        "orders 61 ▲ +5.2 % –",
+        "then put in the cart 212 14 %",
+        "Of the 1,990 lists of 2001-01-14, 520 belonged to people who came back; 31 % of these held something",
+        "buyer share +0.0041 +0.0007 to +0.0075",
+        "▲ +483 sku-3, now in 687 lists",
+        "drift of kinds events JS 0.004",
     ):
         assert expected in text
 
@@ -154,6 +168,10 @@ def test_nothing_is_wider_than_the_screen(width: int, tmp_path: Path) -> None:
             "Math.max(...[...document.querySelectorAll('main *')].map(e => e.getBoundingClientRect().right))"
         )
         scroll = page.evaluate("document.documentElement.scrollWidth")
+        spilling = page.evaluate(
+            "[...document.querySelectorAll('section')].filter(e => e.scrollWidth > e.clientWidth).map(e => e.id)"
+        )
         opened.close()
     assert scroll == width
+    assert spilling == []
     assert widest <= width

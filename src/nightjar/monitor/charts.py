@@ -7,6 +7,7 @@ shrinks on a phone; words stand in HTML beside the plot. Colours are classes of 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import median
 
 from markupsafe import Markup, escape
@@ -48,6 +49,34 @@ def interval(mean: float, low: float, high: float, top: float, css: str, label: 
         Markup('<circle class="point {}" cx="{}" cy="12" r="5"/>').format(css, at),
     ]
     return _svg(24, label, shapes)
+
+
+def lines(series: Sequence[tuple[str, Sequence[float | None]]], titles: Sequence[str], label: str) -> Markup:
+    """Lines from night to night over an axis from 0; a night without a value interrupts its line.
+
+    Args:
+        series: (CSS class, a value per night), the last one drawn on top.
+        titles: what a pointer on each night reads.
+    """
+    known = [value for _, values in series for value in values if value is not None]
+    top = (max(known, default=0) or 1) * 1.08
+    step = 100 / max(len(titles), 1)
+    shapes = [Markup('<line class="ground" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(BARS_HEIGHT)]
+    for css, values in series:
+        places = [(step * (at + 0.5), None if value is None else _y(value / top)) for at, value in enumerate(values)]
+        for (left, above), (right, below) in pairwise(places):
+            if above is not None and below is not None:
+                piece = Markup('<line class="{}" x1="{:.2f}%" x2="{:.2f}%" y1="{}" y2="{}"/>')
+                shapes.append(piece.format(f"line {css}", left, right, above, below))
+        shapes += [
+            Markup('<circle class="dot {}" cx="{:.2f}%" cy="{}" r="3"/>').format(css, x, y)
+            for x, y in places
+            if y is not None
+        ]
+    for at, title in enumerate(titles):
+        area = Markup('<rect class="area" x="{:.2f}%" width="{:.2f}%" y="0" height="{}"><title>{}</title></rect>')
+        shapes.append(area.format(step * at, step, BARS_HEIGHT, title))
+    return _svg(BARS_HEIGHT, label, shapes)
 
 
 def shares(parts: Sequence[tuple[str, float]], label: str) -> Markup:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nightjar.monitor.night import Item, Recommended
+from nightjar.monitor.night import Item, Mover, Recommended
 
 #: The columns that `count` reads: none of them names a person.
 COLUMNS = ("item_id", "rank", "strategy", "reason_code")
@@ -71,6 +71,25 @@ def recommended(
         top_rows=sum(tonight.items[item] for item in top),
         knows_yesterday=yesterday is not None,
     )
+
+
+def movers(
+    tonight: Shown, yesterday: Shown | None, titles: Mapping[str, str | None], *, number: int = 6
+) -> tuple[Mover, ...]:
+    """Items whose number of lists changed most, those that gained and those that lost; none without a yesterday."""
+    if yesterday is None:
+        return ()
+    return tuple(
+        Mover(item, titles.get(item), tonight.items[item], yesterday.items[item])
+        for item in moved(tonight, yesterday, number=number)
+    )
+
+
+def moved(tonight: Shown, yesterday: Shown, *, number: int = 6) -> list[str]:
+    """Item ids, the largest change first, then by id."""
+    changes = {item: tonight.items[item] - yesterday.items[item] for item in {*tonight.items, *yesterday.items}}
+    ordered = sorted((item for item in changes if changes[item]), key=lambda item: (-abs(changes[item]), item))
+    return ordered[:number]
 
 
 def _counted(column: pa.Array) -> dict[str, int]:

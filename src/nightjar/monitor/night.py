@@ -11,7 +11,7 @@ from typing import Any, Literal
 #: Jobs in the order of the night. A shop with logs of its own has no `simulate`.
 JOBS = (
     *("simulate", "clean", "sessionize", "identity", "sequences", "features", "marts"),
-    *("train", "evaluate", "score", "realise", "publish"),
+    *("train", "evaluate", "score", "realise", "watch", "publish"),
 )
 
 #: Scorers in the order of the page.
@@ -27,6 +27,8 @@ class Step:
     counts: Mapping[str, Any] = field(default_factory=dict)
     seconds: float | None = None
     peak_gib: float | None = None
+    cpu_seconds: float | None = None
+    bytes_written: int | None = None
     error: str | None = None
     #: The result is of another run of the same night: a part of the night was repeated.
     other_run: bool = False
@@ -42,6 +44,8 @@ class Step:
             result.get("counts") or {},
             result.get("seconds"),
             result.get("peak_gib"),
+            result.get("cpu_seconds"),
+            result.get("bytes_written"),
             result.get("error"),
             result.get("run_id") != run_id,
         )
@@ -111,6 +115,62 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Kpi:
+    """One number of the shop's day beside those of the day and the week before; None where nobody counted."""
+
+    name: str
+    today: float
+    yesterday: float | None
+    week_before: float | None
+    is_share: bool = False
+
+
+@dataclass(frozen=True)
+class Realised:
+    """What became of one night's lists, beside the control; None where nobody came back."""
+
+    day: date
+    replayed: bool
+    num_lists: int
+    num_active: int
+    num_purchases: int
+    num_listed_purchases: int
+    hit_rate: float | None
+    hit_rate_popular: float | None
+    ndcg: float | None
+    ndcg_popular: float | None
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What the model's lists did beside none, over all nights shown, with its 95 % interval."""
+
+    name: str
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Mover:
+    """An item whose place changed most since the night before."""
+
+    item_id: str
+    title: str | None
+    num_lists: int
+    num_yesterday: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The champion's or the promoted candidate's quality on one night's holdout."""
+
+    day: date
+    value: float
+    popularity: float | None
+
+
+@dataclass(frozen=True)
 class Day:
     """A day of the trend; None where the lake has no partition."""
 
@@ -172,6 +232,13 @@ class Night:
     overlap_yesterday: float | None  #: of a list stood in the same person's list the night before, mean over lists
     publish_target: str
     docs_link: str | None  #: relative to the page
+    kpis: tuple[Kpi, ...] = ()
+    funnel: tuple[tuple[str, int], ...] = ()  #: step -> sessions that reached it, in order
+    realised: tuple[Realised, ...] = ()  #: oldest first
+    effects: tuple[Effect, ...] = ()
+    movers: tuple[Mover, ...] = ()
+    judged: tuple[Judged, ...] = ()  #: oldest first
+    watched: tuple[Check, ...] = ()
 
     def step(self, name: str) -> Step:
         return next((step for step in self.steps if step.name == name), Step(name, "missing"))

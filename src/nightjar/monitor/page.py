@@ -32,7 +32,13 @@ def render(night: Night) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "percent": percent, "first_line": first_line}
+    environment.filters |= {
+        "number": number,
+        "percent": percent,
+        "first_line": first_line,
+        "change": change,
+        "size": size,
+    }
     page: str = environment.get_template("report.html").render(
         night=night,
         verdict=judge(night),
@@ -48,6 +54,11 @@ def render(night: Night) -> str:
         reasons=reasons(night),
         reason_plot=reason_plot(night),
         drop=night.step("clean").counts,
+        cpu_seconds=sum(step.cpu_seconds or 0 for step in night.steps),
+        hit_plot=realised_plot(night, "hit_rate"),
+        ndcg_plot=realised_plot(night, "ndcg"),
+        judged_plot=judged_plot(night),
+        funnel=funnel(night),
     )
     return page
 
@@ -57,6 +68,60 @@ def number(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+
+
+def change(now: float | None, then: float | None) -> Markup:
+    """The relative change, with an arrow; what was nothing or unknown has none."""
+    if now is None or not then:
+        return Markup('<span class="flat">–</span>')
+    grown = now / then - 1
+    css, arrow = ("up", "▲") if grown > 0.005 else ("down", "▼") if grown < -0.005 else ("flat", "●")
+    return Markup('<span class="{}">{} {:+.1f} %</span>').format(css, arrow, 100 * grown)
+
+
+def size(value: int | None) -> str:
+    """Bytes in words."""
+    if value is None:
+        return "–"
+    for unit, bytes_of in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if value >= bytes_of:
+            return f"{value / bytes_of:.1f} {unit}"
+    return f"{value} B"
+
+
+def realised_plot(night: Night, name: str) -> Markup:
+    """What people took up of the lists, night by night, above what was popular."""
+    ours, theirs = ([getattr(one, f"{name}{more}") for one in night.realised] for more in ("", "_popular"))
+    titles = [
+        f"{one.day}: lists {percent(a)}, popular {percent(b)}"
+        for one, a, b in zip(night.realised, ours, theirs, strict=True)
+    ]
+    label = f"{name.replace('_', ' ')} of the lists and of what was popular, by night"
+    return charts.lines([("baseline", theirs), ("ours", ours)], titles, label)
+
+
+def judged_plot(night: Night) -> Markup:
+    values, popular = [one.value for one in night.judged], [one.popularity for one in night.judged]
+    titles = [f"{one.day}: {one.value:.4f}" for one in night.judged]
+    return charts.lines([("baseline", popular), ("ours", values)], titles, "quality on the holdout by night")
+
+
+def funnel(night: Night) -> list[dict[str, Any]]:
+    """Steps with their share of the first and of the one before."""
+    top = night.funnel[0][1] if night.funnel else 0
+    rows, before = [], None
+    for name, sessions in night.funnel:
+        rows.append(
+            {
+                "name": name,
+                "sessions": sessions,
+                "of_all": sessions / top if top else None,
+                "of_last": sessions / before if before else None,
+                "plot": charts.shares([("meter", sessions), ("rest", max(top - sessions, 0))], f"{name}: {sessions}"),
+            }
+        )
+        before = sessions
+    return rows
 
 
 def percent(value: float | None) -> str:

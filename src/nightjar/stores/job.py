@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -109,7 +110,7 @@ def run(name: str, parser: argparse.ArgumentParser, main: Main) -> NoReturn:
         traceback.print_exc()
         log.error("%s", problem)
         code = ENVIRONMENT
-    outcome |= {"seconds": round(time.monotonic() - started, 1), "peak_gib": round(_peak_gib(), 2)}
+    outcome |= {"seconds": round(time.monotonic() - started, 1), "peak_gib": round(_peak_gib(), 2), **_cost()}
     code = _record(result, outcome, code, log)
     if code == DONE:
         print(json.dumps(outcome["counts"], default=str), flush=True)  # noqa: T201 - the job's output
@@ -131,6 +132,20 @@ def _environment_problem(error: BaseException) -> str:
     if "No space left on device" in str(error) or getattr(error, "errno", None) == 28:
         return f"the disk is full: {text}\n  next: df -h  # make room, then run again"
     return f"{type(error).__name__}: {text}\n  next: read the traceback above, then run again"
+
+
+def _cost() -> dict[str, float | int]:
+    """Processor seconds and bytes written to disk, of this job, its finished children and the JVM above it."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    seconds = sum(one.ru_utime + one.ru_stime for one in used)
+    written = sum(one.ru_oublock for one in used) * 512
+    if "PYSPARK_GATEWAY_PORT" in os.environ:
+        with suppress(OSError):  # a system without /proc tells of this process alone
+            fields = Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()
+            seconds += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            lines = Path(f"/proc/{os.getppid()}/io").read_text().splitlines()
+            written += sum(int(line.split()[1]) for line in lines if line.startswith("write_bytes"))
+    return {"cpu_seconds": round(seconds, 1), "bytes_written": written}
 
 
 def _peak_gib() -> float:
