@@ -150,6 +150,9 @@ def recommendation(person: int, rank: int, **changes: Any) -> Row:
         "strategy": "model",
         "reason_code": "because_viewed",
         "evidence_item_id": None,
+        "evidence_2_item_id": None,
+        "evidence_3_item_id": None,
+        "rule": None,
         "model_name": "nightjar_shop",
         "model_version": "1",
     }

@@ -625,7 +625,7 @@ def test_tables_of_another_version_are_named(warehouse: Warehouse, tmp_path: Pat
     put(warehouse, nights.night(tmp_path))
     with warehouse.writer(SHOP, lambda _: None) as db:
         db.execute("DROP VIEW v_recommendations_current")
-        db.execute("ALTER TABLE items DROP COLUMN num_recent")
+        db.execute("ALTER TABLE items DROP COLUMN num_recent CASCADE")
         db.execute("UPDATE warehouse_schema SET fingerprint = 'older'")
         db.changed = True
     with pytest.raises(BadInput, match="table items has columns shop, item_id"):
