@@ -46,7 +46,7 @@ PARAMS = {
     "model": Param(
         "sasrec",
         type="string",
-        enum=["sasrec", "esasrec", "bert4rec", "hstu", "gru", "lstm"],
+        enum=["sasrec", "esasrec", "bert4rec", "hstu", "gru", "lstm", "hstu-large"],
         description="A file under conf/models/.",
     ),
     "set": Param(
