@@ -116,6 +116,7 @@ def test_missing_pieces_are_said() -> None:
     for expected in (
         "Nothing was published: readers still see the last complete night.",
         "No model was judged tonight.",
+        "No earlier night's lists could be judged yet: that takes the days after them.",
         "No champion: nothing was promoted yet.",
         "The gate recorded nothing for this day.",
         "None: scoring did not run, or the gate stopped it.",
