@@ -133,9 +133,7 @@ def planned(job: Job, entries: dict[str, Entry], folder: Path, fingerprint: str)
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary, files = Vocabulary.from_files(entries[VOCABULARY.name].files), list(entries[SEQUENCES.name].files)
     vocabulary.save(folder / "vocabulary.json")
-    model, train = settled(job.conf.model, job.conf.train, files, vocabulary)
-    for key in (*job.conf.model.derived, *job.conf.train.derived):
-        job.log.info("%s = %s, from the size of the data", key, (model.model_dump() | train.model_dump())[key])
+    model, train = settled_settings(job, files, vocabulary)
     plan = {
         "folder": str(folder),
         "fingerprint": fingerprint,
@@ -149,6 +147,14 @@ def planned(job: Job, entries: dict[str, Entry], folder: Path, fingerprint: str)
 
 def plan_vocabulary(plan: dict[str, Any]) -> Vocabulary:
     return Vocabulary.load(Path(plan["folder"]) / "vocabulary.json")
+
+
+def settled_settings(job: Job, files: list[str], vocabulary: Vocabulary) -> tuple[settings.Model, settings.Train]:
+    """The job's, with a value in the place of each "auto"; says which."""
+    model, train = settled(job.conf.model, job.conf.train, files, vocabulary)
+    for key in (*job.conf.model.derived, *job.conf.train.derived):
+        job.log.info("%s = %s, from the size of the data", key, (model.model_dump() | train.model_dump())[key])
+    return model, train
 
 
 def plan_settings(plan: dict[str, Any]) -> tuple[settings.Train, settings.Model]:

@@ -43,7 +43,7 @@ from nightjar.learn.vocabulary import Vocabulary
 from nightjar.stores.job import Job, arguments, run
 from nightjar.stores.lake import Lake
 from nightjar.stores.tracking import Tracking
-from train import NOT_IN_FINGERPRINT
+from train import NOT_IN_FINGERPRINT, settled_settings
 
 #: What counts towards `--trials`: a failed trial is one that was lost, and is done again.
 _COUNTED = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
@@ -57,7 +57,8 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     entries = {table.name: lake.entry(past.of(table)) for table in (SEQUENCES, VOCABULARY)}
     vocabulary = Vocabulary.from_files(entries[VOCABULARY.name].files)
     files = list(entries[SEQUENCES.name].files)
-    census = TrainingSet(files, vocabulary, job.conf.train, max_length=job.conf.model.max_length).census()
+    model_conf, conf = settled_settings(job, files, vocabulary)
+    census = TrainingSet(files, vocabulary, conf, max_length=model_conf.max_length).census()
     if not census.num_validation_users:
         raise BadInput("there is nobody to judge a trial by", "raise train.validation_share")
     name = fingerprint_of(
@@ -66,7 +67,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         space.model_dump(mode="json"),
         [(str(entry.partition), entry.content_hash) for entry in entries.values()],
     )[:16]
-    search = Search(job, space, files, vocabulary, name)
+    search = Search(job, model_conf, conf, space, files, vocabulary, name)
     for trial in search.trials(args.trials):
         search.run(trial)
     done = search.finished()
@@ -89,8 +90,19 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
 class Search:
     """One study: its journal, its run in MLflow, its trials."""
 
-    def __init__(self, job: Job, space: settings.Tune, files: list[str], vocabulary: Vocabulary, name: str) -> None:
-        self.job, self.space, self.files, self.vocabulary = job, space, files, vocabulary
+    def __init__(
+        self,
+        job: Job,
+        model_conf: settings.Model,
+        conf: settings.Train,
+        space: settings.Tune,
+        files: list[str],
+        vocabulary: Vocabulary,
+        name: str,
+    ) -> None:
+        """`model_conf`, `conf`: what the trials differ from."""
+        self.job, self.model_conf, self.conf, self.space = job, model_conf, conf, space
+        self.files, self.vocabulary = files, vocabulary
         self.folder = job.home.root / "tune" / job.shop
         self.folder.mkdir(parents=True, exist_ok=True)
         self.tracking = Tracking(job.home, job.shop)
@@ -163,8 +175,8 @@ class Search:
                 raise optuna.TrialPruned(f"cut after epoch {epoch}, ndcg@10 {metrics['val_ndcg@10']:.4f}")
 
         try:
-            model_conf = changed(self.job.conf.model, "model", chosen)
-            conf = changed(self.job.conf.train, "train", chosen)
+            model_conf = changed(self.model_conf, "model", chosen)
+            conf = changed(self.conf, "train", chosen)
             data = TrainingSet(self.files, self.vocabulary, conf, max_length=model_conf.max_length)
             torch.manual_seed(conf.seed)
             model = build(model_conf, self.vocabulary.size)

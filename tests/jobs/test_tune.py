@@ -33,7 +33,11 @@ warmup_epochs = 1
 
 def command(folder: Path, trials: int, *more: str) -> list[str]:
     job = [sys.executable, str(repository() / "jobs" / "tune.py"), "--source", "synthetic"]
-    flags = [flag for setting in (*SMALL, "train.validation_share=0.3") for flag in ("--set", setting)]
+    flags = [
+        flag
+        for setting in (*SMALL, "train.validation_share=0.3", 'model.max_length="auto"')
+        for flag in ("--set", setting)
+    ]
     (folder / "space.toml").write_text(SPACE, encoding="utf-8")
     search = ["--trials", str(trials), "--space", str(folder / "space.toml"), *more]
     return [*job, "--sequences", f"synthetic/sequences/dt={NIGHT}", *search, *flags]
@@ -81,6 +85,7 @@ def test_a_search_is_killed_goes_on_in_two_processes_and_loses_no_trial(home: Ho
     ]
     said = [process.communicate()[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], "\n".join(text[-3000:] for text in said)
+    assert all("max_length = 10, from the size of the data" in text for text in said)
     results = [json.loads(home.result("synthetic", NIGHT, f"tune-{name}").read_text()) for name in ("1", "2")]
     assert all(result["status"] == "done" for result in results)
     last = max((result["counts"] for result in results), key=lambda counts: counts["rows_out"])
