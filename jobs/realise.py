@@ -17,7 +17,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from nightjar.contracts import IDENTITY, ITEMS, REALISED, RECOMMENDATIONS, SEQUENCES, SESSION_EVENTS, Partition
 from nightjar.contracts.render import arrow_schema
@@ -25,11 +24,8 @@ from nightjar.monitor import acts, realised
 from nightjar.score.catalogue import Catalogue
 from nightjar.score.recommend import Night, Recommender
 from nightjar.stores.job import Job, arguments, run
-from nightjar.stores.lake import Lake
+from nightjar.stores.lake import Lake, batches
 from nightjar.stores.ledgers import replace_part
-
-#: Rows in memory at once.
-BATCH_ROWS = 2**17
 
 
 def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
@@ -110,12 +106,6 @@ def said(rows: list[dict[str, Any]]) -> dict[str, Any]:
     found = {kind: realised.overall(rows, kind) for kind in (realised.SHOWN, realised.POPULAR)}
     effect = {name: [one.mean, one.low, one.high] for name, one in realised.effects(rows).items()}
     return {"realised": found, "held_out_effect": effect}
-
-
-def batches(files: Iterable[str], columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
-    for file in files:
-        for batch in pq.ParquetFile(file).iter_batches(batch_size=BATCH_ROWS, columns=list(columns)):
-            yield batch.select(list(columns))
 
 
 if __name__ == "__main__":

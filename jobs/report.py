@@ -10,14 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from nightjar.contracts import (
     DAILY_KPIS,
@@ -39,14 +38,11 @@ from nightjar.monitor.page import render
 from nightjar.monitor.verdict import Verdict, judge
 from nightjar.stores.files import write_atomically
 from nightjar.stores.job import Job, arguments, run
-from nightjar.stores.lake import Lake
+from nightjar.stores.lake import Lake, batches
 from nightjar.stores.ledgers import read_rows
 from nightjar.stores.post import call_webhook, send_mail
 from nightjar.stores.tracking import Tracking
 from nightjar.stores.warehouse import history, open_warehouse
-
-#: Rows of recommendations or items in memory at once.
-BATCH_ROWS = 2**16
 
 
 def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
@@ -276,11 +272,6 @@ def titles_of(lake: Lake, items: Partition, item_ids: list[str]) -> dict[str, st
         for rows in batches(lake.files(items), ("item_id", "title"))
     )
     return {row["item_id"]: row["title"] for rows in found for row in rows.to_pylist()}
-
-
-def batches(files: Iterable[str], columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
-    for file in files:
-        yield from pq.ParquetFile(file).iter_batches(batch_size=BATCH_ROWS, columns=list(columns))
 
 
 def overlap_yesterday(job: Job, at: Partition, published: night.Step) -> float | None:

@@ -18,9 +18,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from nightjar.contracts import (
@@ -39,12 +37,9 @@ from nightjar.contracts.marts import ALL, NONE
 from nightjar.monitor import drift, lists
 from nightjar.monitor.drift import Measure, Shares, Sketch
 from nightjar.stores.job import Job, arguments, run
-from nightjar.stores.lake import Lake
+from nightjar.stores.lake import Lake, batches
 from nightjar.stores.ledgers import read_rows, record
 from nightjar.stores.tracking import Tracking
-
-#: Rows of recommendations or items in memory at once.
-BATCH_ROWS = 2**17
 
 
 def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
@@ -193,11 +188,6 @@ def recently_touched(lake: Lake, at: Partition) -> Shares:
             for category, number in zip(*columns, strict=True):
                 counts[category or NONE] += number
     return {name: float(number) for name, number in counts.items()}
-
-
-def batches(files: Iterable[str], columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
-    for file in files:
-        yield from pq.ParquetFile(file).iter_batches(batch_size=BATCH_ROWS, columns=list(columns))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from tests.score.small_shop import sequence_rows
 
-from nightjar.learn.histories import histories_from_arrow
+from nightjar.learn.histories import WHOLE, histories_from_arrow
 from nightjar.learn.vocabulary import Vocabulary
-from nightjar.score.rules import WHOLE, Policy, excluded
+from nightjar.score.rules import Policy, excluded
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,9 @@ from nightjar.learn.vocabulary import Vocabulary
 #: Columns of the `sequences` and `holdout` tables that are read.
 COLUMNS = ("user_id", "item_ids", "kinds", "event_ts")
 
+#: Longer than any history: whoever reads that many entries reads whole rows of `sequences`.
+WHOLE = 2**31 - 1
+
 #: Columns of `sequences` that are read where the files have them.
 MORE_COLUMNS = ("platforms", "price_buckets", "session_ordinals")
 

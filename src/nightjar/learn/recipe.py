@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from nightjar import settings
-from nightjar.learn.histories import read_histories
+from nightjar.learn.histories import WHOLE, read_histories
 from nightjar.learn.vocabulary import Vocabulary
 
 #: Lengths to choose from: a power of two would waste half of what is one entry longer.
@@ -28,7 +28,6 @@ _WHOLE_SHARE = 0.99
 _MAX_SOFTMAX_ITEMS = 60_000
 
 _ROWS_PER_BATCH = 2**16
-_WHOLE = 2**31 - 1
 
 
 class DataSize(NamedTuple):
@@ -43,7 +42,7 @@ class DataSize(NamedTuple):
 def size_of(files: Sequence[str | Path], vocabulary: Vocabulary) -> DataSize:
     """Count `sequences` files in one pass."""
     lengths = [np.zeros(0, np.int64)]
-    for rows in read_histories(files, vocabulary, max_length=_WHOLE, rows_per_batch=_ROWS_PER_BATCH):
+    for rows in read_histories(files, vocabulary, max_length=WHOLE, rows_per_batch=_ROWS_PER_BATCH):
         lengths.append(rows.lengths[rows.lengths > 1])
     every = np.concatenate(lengths)
     if not len(every):

@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 from nightjar.contracts import Platform
 from nightjar.learn import metrics
 from nightjar.learn.baselines import Cooccurrence, Entries, Indices, ItemKnn, Markov, Popularity, popularity_order
-from nightjar.learn.histories import COLUMNS, Histories, histories_from_arrow, open_parquet
+from nightjar.learn.histories import COLUMNS, WHOLE, Histories, histories_from_arrow, open_parquet
 from nightjar.learn.metrics import Floats, Interval
 from nightjar.score import rank, rules
 from nightjar.score.catalogue import Catalogue
@@ -213,10 +213,8 @@ def evaluate_newcomers(
     """The same protocol for the people of the holdout whom `evaluate` leaves out: nothing is known of them."""
     judge = _Judge(scorers, catalogue, "none", hidden_targets=False)
     ahead = _read_holdout(holdout)
-    known = pa.array([], pa.string())
-    for rows, _ in _asked(sequences, ahead):
-        known = pa.concat_arrays([known, rows.column("user_id").cast(pa.string())])
-    new = ahead.filter(pc.invert(pc.is_in(ahead.column("user_id"), known)))
+    known = [rows.column("user_id").cast(pa.string()) for rows, _ in _asked(sequences, ahead)]
+    new = ahead.filter(pc.invert(pc.is_in(ahead.column("user_id"), pa.chunked_array(known, pa.string()))))
     new = new.filter(pc.greater(pc.list_value_length(new.column("item_ids")), 0))
     histories = pa.ListArray.from_arrays(pa.array(np.zeros(new.num_rows + 1, np.int32)), pa.array([], pa.string()))
     codes = pa.ListArray.from_arrays(pa.array(np.zeros(new.num_rows + 1, np.int32)), pa.array([], pa.int64()))
@@ -255,7 +253,7 @@ class _Judge:
 
     def batch(self, rows: pa.RecordBatch, ahead: pa.ListArray) -> None:
         """Rank the targets of these people; `ahead` holds the items of their holdout rows."""
-        whole = histories_from_arrow(rows, self.catalogue.vocabulary, max_length=rules.WHOLE)
+        whole = histories_from_arrow(rows, self.catalogue.vocabulary, max_length=WHOLE)
         targets_B = next_items(ahead, self.catalogue, rules.excluded(self.skipped, whole))
         judged = np.flatnonzero(targets_B != NO_TARGET)
         self.num_without_target += len(targets_B) - len(judged)
@@ -389,7 +387,7 @@ def _entries(histories: Histories) -> Entries:
 
 def _training_entries(files: Sequence[str | Path], catalogue: Catalogue) -> Iterator[Entries]:
     for rows in _read_rows(files):
-        yield _entries(histories_from_arrow(rows, catalogue.vocabulary, max_length=rules.WHOLE))
+        yield _entries(histories_from_arrow(rows, catalogue.vocabulary, max_length=WHOLE))
 
 
 # -- reading

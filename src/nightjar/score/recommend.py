@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from nightjar.contracts import RECOMMENDATIONS
 from nightjar.contracts.render import arrow_schema
 from nightjar.learn.checkpoint import load_model
-from nightjar.learn.histories import Histories, histories_from_arrow
+from nightjar.learn.histories import WHOLE, Histories, histories_from_arrow
 from nightjar.score import fallback, rerank, rules
 from nightjar.score.catalogue import Catalogue
 from nightjar.score.explain import NAMED, REASONS, explain
@@ -203,7 +203,7 @@ class Recommender:
 
     def people(self, rows: pa.RecordBatch) -> People:
         """Histories of a record batch: looking ids up costs the vocabularies' size each time, so many at once."""
-        whole = histories_from_arrow(rows, self.catalogue.vocabulary, max_length=rules.WHOLE)
+        whole = histories_from_arrow(rows, self.catalogue.vocabulary, max_length=WHOLE)
         return People(whole, self.model.read(rows) if self.model else None)
 
     def _drawn(self, people: People) -> NDArray[np.bool_]:
@@ -285,7 +285,7 @@ class Recommender:
             assert self.model is not None
             return rerank.Mmr(scores_BM, self.model.items_ND[items_BM].numpy(), of.diversity.weight)
         categories = np.append(self.catalogue.categories, -1)  # NONE, and padding, have none
-        history_BL = whole.batch(rules.WHOLE).items_BL.numpy() - 1
+        history_BL = whole.batch(WHOLE).items_BL.numpy() - 1
         return rerank.Calibration(scores_BM, categories[items_BM], categories[history_BL], of.diversity.weight)
 
     def _fill_up(

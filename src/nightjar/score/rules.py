@@ -10,10 +10,6 @@ from numpy.typing import NDArray
 from nightjar.contracts import Kind
 from nightjar.learn.histories import Histories
 
-#: Longer than any history: the rules look at the whole row of `sequences`, not at what a model reads.
-WHOLE = 2**31 - 1
-
-
 Policy = Literal["none", "seen", "purchased"]
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 #: Snapshots kept behind the current one: readers that opened an older one still find its files.
 KEPT_SNAPSHOTS = 50
+
+#: Rows of a table in memory at once, where it is read in one process.
+READ_ROWS = 2**17
 
 
 @dataclass(frozen=True)
@@ -525,6 +528,15 @@ def _task(
         yield pa.RecordBatch.from_arrays([pa.array([result])], names=["result"])
 
     return run
+
+
+def batches(files: Iterable[str], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Some columns of Parquet files, in that order, `READ_ROWS` rows in memory at once."""
+    import pyarrow.parquet as pq
+
+    for file in files:
+        for rows in pq.ParquetFile(file).iter_batches(batch_size=READ_ROWS, columns=list(columns)):
+            yield rows.select(list(columns))
 
 
 def write_bucket(folder: Path, table: Table, day: date, bucket: int, rows: pa.Table) -> Part:
