@@ -16,7 +16,7 @@ FOLDS ?= 3
 TRIALS ?= 20
 # Recipes read these from their environment, so that no value is ever parsed by the shell.
 export SOURCE RAW DAY MODEL SET SAMPLE AIRFLOW_PORT MLFLOW_PORT BI_PORT TORCH_INDEX_URL SIZE RUNS SKEW EXPLAIN DAYS EVENTS \
-	DATA PROTOCOL CONF SEEDS FOLDS EXCLUDE STEPS EPOCHS FROM TO TARGET USERS ITEMS K TARGETS TRIALS
+	DATA PROTOCOL CONF SEEDS FOLDS EXCLUDE OUT STEPS EPOCHS FROM TO TARGET USERS ITEMS K TARGETS TRIALS
 
 JOBS := .envs/jobs/bin/python
 AIRFLOW := .envs/airflow/bin/python
@@ -98,9 +98,9 @@ approve: setup  ## rewrite golden files with what the code gives now, and show w
 locks:  ## resolve both environments afresh and rewrite conf/locks
 	@PYTHONPATH=src "$(PYTHON)" -m jobs.ops.setup --locks
 
-quality: setup  ## hold a model against the literature on a public data set: DATA, PROTOCOL, CONF, SEEDS, FOLDS, EXCLUDE, SET
+quality: setup  ## hold a model against the literature on a public data set: DATA, PROTOCOL, CONF, SEEDS, FOLDS, EXCLUDE, OUT, SET
 	@$(JOBS) -m jobs.ops.quality --data "$$DATA" --protocol "$$PROTOCOL" --conf "$$CONF" --seeds "$$SEEDS" \
-		--folds "$$FOLDS" --exclude "$$EXCLUDE" --set "$$SET"
+		--folds "$$FOLDS" --exclude "$$EXCLUDE" --out "$$OUT" --set "$$SET"
 
 tune: setup  ## search settings that suit a night's people: SOURCE, DAY, CONF, TRIALS, SET; goes on where it stopped
 	@set -f; $(JOBS) jobs/tune.py --source "$$SOURCE" --sequences "$$SOURCE/sequences/dt=$$DAY" \

@@ -12,6 +12,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from jobs.ops.plots import OTHERS, OURS, picture
+
 from nightjar.contracts import BadInput
 from nightjar.settings import repository
 from nightjar.stores.files import write_json
@@ -184,26 +186,17 @@ def _like_earlier(result: dict[str, Any]) -> bool:
 
 def draw(numbers: dict[str, Any], path: Path) -> None:
     """One bar of seconds per step for every size without a hot key; the same bytes for the same numbers."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
     even = [result for result in numbers["prep"] if result["shape"]["skew"] == "none"]
-    with pyplot.rc_context({"svg.hashsalt": "nightjar", "svg.fonttype": "none", "font.size": 10}):
-        figure, axes = pyplot.subplots(len(even), 1, figsize=(7, 2.6 * len(even)), squeeze=False, layout="constrained")
-        for axis, result in zip(axes[:, 0], even, strict=True):
+    with picture(path, len(even)) as axes:
+        for axis, result in zip(axes, even, strict=True):
             of_steps = {step: _middle(result, step, "seconds") for step in _NAMES}
             seconds = {step: middle for step, middle in of_steps.items() if middle is not None}
-            colours = ["#b5541c" if step == "ours" else "#8a97a6" for step in seconds]
+            colours = [OURS if step == "ours" else OTHERS for step in seconds]
             bars = axis.barh([_bare(step) for step in seconds], list(seconds.values()), color=colours)
             axis.bar_label(bars, fmt="%.1f s", padding=3)
             axis.set_title(f"{result['shape']['size']:,} events, {result['cores']} cores", loc="left")
             axis.invert_yaxis()
             axis.margins(x=0.12)
-            axis.spines[["top", "right"]].set_visible(False)
-        figure.savefig(path, format="svg", metadata={"Date": None})
-        pyplot.close(figure)
 
 
 def collected(results: Path) -> dict[str, Any]:

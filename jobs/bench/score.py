@@ -128,6 +128,7 @@ def _histories(users: int, item_ids: Any, longest: int, draw: np.random.Generato
         "platforms": lists("platforms", ones),
         "session_ordinals": lists("session_ordinals", ones),
         "price_buckets": lists("price_buckets", ones),
+        "category_codes": lists("category_codes", ones),
         "num_events": lengths.astype(np.int32),
     }
 

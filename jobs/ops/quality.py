@@ -8,6 +8,8 @@ of the same recipe trained on training and validation together, for as many epoc
 Every item of the data is a candidate, ties count against the model, scores are float32. A target that the candidates
 lack, because the person has seen it or the training never showed it, is a miss.
 Output ends with one line of JSON: means over the seeds, and standard deviations as `..._std`.
+With OUT, a folder, that line is kept there as `quality.json` beside each seed's epochs, and two pictures: `epochs.svg`,
+the learning curves, and `history.svg`, quality by the length of the history.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from statistics import fmean, stdev
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jobs.ops.plots import OURS, picture
 from jobs.ops.summary import table
 
 from nightjar.contracts import ENVIRONMENT, HOLDOUT, BadInput
@@ -41,6 +44,7 @@ from nightjar.score.evaluation import Evaluation, Scorer, baseline_scorers, eval
 from nightjar.score.model import CatalogueModel
 from nightjar.score.rules import Policy
 from nightjar.settings import Conf, load_conf
+from nightjar.stores.files import write_json
 
 #: Protocol -> what the literature on it does with items that the person has seen.
 PROTOCOLS: dict[str, Policy] = {"leave-one-out": "seen", "sessions": "none", "rolling": "none"}
@@ -116,6 +120,7 @@ class Result:
     refitted: Evaluation
     epochs: int
     seconds: float  # of training the chosen model, validation included
+    curve: list[dict[str, float]]  # of each epoch `epoch`, `epoch_loss` and `val_ndcg@10`
 
 
 def read(data: Path, protocol: str, num_folds: int) -> list[Split]:
@@ -130,7 +135,7 @@ def read(data: Path, protocol: str, num_folds: int) -> list[Split]:
 
 
 def one_seed(bench: Bench, conf: Conf, seed: int, group: Group) -> Result:
-    train = conf.train.model_copy(update={"seed": seed})
+    train, curve = conf.train.model_copy(update={"seed": seed}), list[dict[str, float]]()
     begun = time.monotonic()
     chosen = fit(
         bench.split.fitted,
@@ -139,7 +144,7 @@ def one_seed(bench: Bench, conf: Conf, seed: int, group: Group) -> Result:
         train,
         folder=bench.folder,
         group=group,
-        log=_epochs(seed),
+        log=_epochs(seed, curve),
         without_seen=bench.exclude == "seen",
     )
     seconds = time.monotonic() - begun
@@ -151,9 +156,9 @@ def one_seed(bench: Bench, conf: Conf, seed: int, group: Group) -> Result:
     # What was derived is settled: a night does not change its recipe for a day more.
     model, again = chosen.loaded.conf, chosen.conf.model_copy(update={"epochs": epochs})
     refitted = fit(
-        bench.split.refitted, None, model, again, folder=bench.folder, group=group, log=_epochs(seed, "refit ")
+        bench.split.refitted, None, model, again, folder=bench.folder, group=group, log=_epochs(seed, [], "refit ")
     )
-    result = Result(first, bench.judge_model(refitted), epochs, seconds)
+    result = Result(first, bench.judge_model(refitted), epochs, seconds, curve)
     one, other = result.chosen.at_cutoffs("model"), result.refitted.at_cutoffs("model")
     parts = (f"{key} {one[name]:.4f} (refitted {other[name]:.4f})" for key, name in _HEADLINE.items())
     print(f"seed {seed}: {epochs} epochs, {seconds:.0f} s, {', '.join(parts)}", flush=True)
@@ -167,12 +172,13 @@ def derived(conf: Conf, fitted: Fitted) -> str:
     return ", ".join(f"{key} {value}" for key, value in values.items()) or "nothing is derived"
 
 
-def _epochs(seed: int, what: str = "") -> Log:
-    """A line per epoch on standard error."""
+def _epochs(seed: int, curve: list[dict[str, float]], what: str = "") -> Log:
+    """A line per epoch on standard error, and its figures at the end of `curve`."""
 
     def log(step: int, said: dict[str, float]) -> None:
         if "epoch" in said:
-            text = ", ".join(f"{name} {said[name]:.4f}" for name in ("epoch_loss", "val_ndcg@10") if name in said)
+            curve.append({name: said[name] for name in ("epoch", "epoch_loss", "val_ndcg@10") if name in said})
+            text = ", ".join(f"{name} {value:.4f}" for name, value in curve[-1].items() if name != "epoch")
             print(f"{what}seed {seed}, epoch {said['epoch']:.0f}: {text}", file=sys.stderr, flush=True)
 
     return log
@@ -228,7 +234,64 @@ def _interval(values: metrics.Floats) -> str:
     return f"{mean:.4f} [{low:.4f}, {high:.4f}]"
 
 
-def measure(data: Path, protocol: str, conf: Conf, *, num_seeds: int, num_folds: int, exclude: Policy | None) -> None:
+def by_history(evaluations: Sequence[Evaluation], scorer: str) -> list[tuple[str, int, metrics.Interval]]:
+    """Entries in the history -> questions, NDCG@10 with its interval: in eights of about as many questions.
+
+    Of several evaluations of the same questions, of each question's mean.
+    """
+    lengths_B = evaluations[0].judged.history_lengths_B
+    values_B = _averaged([evaluation.ranks[scorer] for evaluation in evaluations])["ndcg@10"]
+    edges = np.unique(np.quantile(lengths_B, np.linspace(0, 1, 9)[1:], method="higher"))
+    found = []
+    for low, high in zip([lengths_B.min() - 1, *edges[:-1]], edges, strict=True):
+        chosen_B = (lengths_B > low) & (lengths_B <= high)
+        if chosen_B.any():
+            name = f"{high}" if high == low + 1 else f"{low + 1}-{high}"
+            found.append((name, int(chosen_B.sum()), metrics.bootstrap(values_B[chosen_B], seed=1)))
+    return found
+
+
+def draw(folder: Path, baselines: Evaluation, results: Sequence[Result], seed: int) -> None:
+    """`epochs.svg` and `history.svg` of trainings on one split, the first of which had this seed."""
+    with picture(folder / "epochs.svg", 2) as (losses, gains):
+        for number, result in enumerate(results):
+            epochs = [row["epoch"] for row in result.curve]
+            label = f"seed {seed + number}"
+            losses.plot(epochs, [row["epoch_loss"] for row in result.curve], label=label)
+            (line,) = gains.plot(epochs, [row.get("val_ndcg@10", 0.0) for row in result.curve], label=label)
+            gains.axvline(result.epochs, color=line.get_color(), linestyle=":", linewidth=1)
+        losses.set_ylabel("training loss")
+        gains.set_ylabel("validation NDCG@10")
+        gains.set_xlabel("epoch; dotted: the one that was chosen")
+        losses.legend(frameon=False)
+    with picture(folder / "history.svg", height=3.6) as (axis,):
+        last = 0
+        for name, evaluations, scorer, colour in (
+            ("model", [result.chosen for result in results], "model", OURS),
+            *((name, [baselines], name, None) for name in baselines.ranks),
+        ):
+            found = by_history(evaluations, scorer)
+            means = [interval.mean for _, _, interval in found]
+            reach = [[i.mean - i.low for _, _, i in found], [i.high - i.mean for _, _, i in found]]
+            axis.errorbar(range(len(found)), means, yerr=reach, label=name, color=colour, marker="o", capsize=3)
+            last = len(found)
+        labels = [f"{name}\n{count:,}" for name, count, _ in by_history([baselines], next(iter(baselines.ranks)))]
+        axis.set_xticks(range(last), labels)
+        axis.set_xlabel("entries of the history, and below it questions; bars: 95 % intervals")
+        axis.set_ylabel("NDCG@10")
+        axis.legend(frameon=False)
+
+
+def measure(
+    data: Path,
+    protocol: str,
+    conf: Conf,
+    *,
+    num_seeds: int,
+    num_folds: int,
+    exclude: Policy | None,
+    out: Path | None = None,
+) -> None:
     splits, policy = read(data, protocol, num_folds), exclude or PROTOCOLS[protocol]
     results = []
     for split in splits:
@@ -239,9 +302,14 @@ def measure(data: Path, protocol: str, conf: Conf, *, num_seeds: int, num_folds:
         with tempfile.TemporaryDirectory(prefix="nightjar-quality-") as folder, process_group() as group:
             bench = Bench(split, policy, Path(folder))
             found = [one_seed(bench, conf, conf.train.seed + number, group) for number in range(num_seeds)]
-            print(f"\n{report(bench.baselines(), found)}\n")
+            baselines = bench.baselines()
+            print(f"\n{report(baselines, found)}\n")
         results += found
+        if out is not None:  # of several folds the latest
+            draw(out, baselines, found, conf.train.seed)
     line = summary(results) | {"seeds": num_seeds} | ({"folds": num_folds} if len(splits) > 1 else {})
+    if out is not None:
+        write_json(out / "quality.json", {"line": line, "seeds": [result.curve for result in results]})
     print(json.dumps(line), flush=True)
 
 
@@ -259,6 +327,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="3", help="how many trainings (default: 3)")
     parser.add_argument("--folds", default="3", help="how many folds of protocol rolling (default: 3)")
     parser.add_argument("--exclude", default="", help="candidates to leave out: none or seen; by protocol, if not said")
+    parser.add_argument("--out", default="", help="a folder for the figures of each epoch and for pictures")
     parser.add_argument("--set", default="", help='changes to the settings, "section.key=value ..."')
     args = parser.parse_args()
     try:
@@ -271,7 +340,8 @@ def main() -> None:
         seeds, folds = _number("SEEDS", args.seeds), _number("FOLDS", args.folds)
         conf = load_conf(files=[Path(args.conf)], sets=args.set.split())
         data, exclude = Path(args.data), args.exclude or None
-        measure(data, args.protocol, conf, num_seeds=seeds, num_folds=folds, exclude=exclude)
+        out = Path(args.out) if args.out else None
+        measure(data, args.protocol, conf, num_seeds=seeds, num_folds=folds, exclude=exclude, out=out)
     except BadInput as error:
         print(f"quality: {error}", file=sys.stderr)
         sys.exit(ENVIRONMENT)

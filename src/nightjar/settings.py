@@ -226,7 +226,7 @@ class Model(Derivable):
     max_length: Count
     dropout: Annotated[float, Field(ge=0, lt=1)]
     # What an entry is besides its item; unknown ones and those that the files lack count as nothing known.
-    inputs: Annotated[tuple[Literal["kind", "gap", "platform", "price"], ...], Field(strict=False)] = ()
+    inputs: Annotated[tuple[Literal["kind", "gap", "platform", "price", "category"], ...], Field(strict=False)] = ()
     cosine_scale: Annotated[float, Field(ge=0)] = 0.0  # scores are cosines times this; 0: dot products
     time_bias: bool = False  # `hstu` weighs entries also by how long they are ago
     #: keys that are derived by rules; "auto" as their value says the same

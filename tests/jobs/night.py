@@ -105,6 +105,7 @@ def _sequences(histories: Histories, day: date) -> pa.Table:
             "platforms": [1] * len(entries),
             "session_ordinals": [1] * len(entries),
             "price_buckets": [0] * len(entries),
+            "category_codes": [0] * len(entries),
             "num_events": len(entries),
         }
         for user, entries in histories.items()

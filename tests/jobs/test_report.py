@@ -41,7 +41,8 @@ NIGHT = "acme/recommendations/dt=2001-01-15"
 SETTINGS = ("score.k=2", "gate.trailing_days=2", "gate.min_overlap_yesterday=0", "gate.max_fallback_share=1.0")
 NUMBERS = {"price_bucket": 0, "num_events": 1, "num_recent": 1, "num_purchases": 0, "first_seen": 0, "last_seen": 0}
 ARRAYS: dict[str, list[Any]] = {
-    name: [] for name in ("item_ids", "kinds", "event_ts", "platforms", "session_ordinals", "price_buckets")
+    name: []
+    for name in ("item_ids", "kinds", "event_ts", "platforms", "session_ordinals", "price_buckets", "category_codes")
 }
 PEOPLE = ("fbm1k3vq0zj7w2ha", "c2wq9x4n8s6t5r0e")
 

@@ -55,7 +55,9 @@ def fill(home: Home, histories: Sequence[Sequence[str]], *, day: date = PAST) ->
                 "item_ids": list(items),
                 "event_ts": [START + 60 * place for place in range(len(items))],
                 "num_events": len(items),
-                **{name: [1] * len(items) for name in ("kinds", "platforms", "session_ordinals", "price_buckets")},
+                **dict.fromkeys(
+                    ("kinds", "platforms", "session_ordinals", "price_buckets", "category_codes"), [1] * len(items)
+                ),
             }
             for number, items in enumerate(histories)
         ],

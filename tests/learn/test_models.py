@@ -172,6 +172,7 @@ def with_columns(batch: Batch) -> Batch:
         platforms_BL=(1 + batch.items_BL % 6) * real,
         price_buckets_BL=(batch.items_BL % 11) * real,
         sessions_BL=(1 + torch.arange(batch.items_BL.shape[1]) // 3) * real,
+        categories_BL=(batch.items_BL % 4) * real,
     )
 
 
@@ -184,8 +185,9 @@ def test_inputs_are_switched_by_the_run(name: str, batch: Batch) -> None:
         "gap": full._replace(times_BL=full.times_BL * 5),
         "platform": full._replace(platforms_BL=None),
         "price": full._replace(price_buckets_BL=full.price_buckets_BL.flip(1)),
+        "category": full._replace(categories_BL=full.categories_BL.flip(1)),
     }
-    for inputs in ([], ["price"], ["gap", "kind", "platform", "price"]):
+    for inputs in ([], ["price"], ["category", "gap", "kind", "platform", "price"]):
         model = shaken(build(configured(name, inputs=inputs), RING.size))
         states = last_states(model, full)
         for column, other in changed.items():

@@ -18,8 +18,10 @@ SMALL = ["model.width=16", "model.num_blocks=1", "train.batch_users=32", "train.
 KEYS = ["hr@10", "ndcg@10", "mrr@20", "p@20"]
 
 
-def measured(data: Path, protocol: str, capsys: pytest.CaptureFixture[str], *, seeds: int) -> dict[str, float]:
-    quality.measure(data, protocol, load_conf(sets=SMALL), num_seeds=seeds, num_folds=2, exclude=None)
+def measured(
+    data: Path, protocol: str, capsys: pytest.CaptureFixture[str], *, seeds: int, out: Path | None = None
+) -> dict[str, float]:
+    quality.measure(data, protocol, load_conf(sets=SMALL), num_seeds=seeds, num_folds=2, exclude=None, out=out)
     found: dict[str, float] = json.loads(capsys.readouterr().out.splitlines()[-1])
     return found
 
@@ -27,13 +29,20 @@ def measured(data: Path, protocol: str, capsys: pytest.CaptureFixture[str], *, s
 def test_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = successions(300, num_items=60, seed=1)
     (tmp_path / "people.txt").write_text("".join(f"{n} {' '.join(row)}\n" for n, row in enumerate(rows)))
-    found = measured(tmp_path / "people.txt", "leave-one-out", capsys, seeds=2)
+    found = measured(tmp_path / "people.txt", "leave-one-out", capsys, seeds=2, out=tmp_path / "out")
     expected = [*KEYS, *(f"refit_{key}" for key in KEYS), "seconds", "epochs"]
     assert set(found) == {*expected, *(f"{key}_std" for key in expected), "seeds"}
     assert found["seeds"] == 2
     assert found["hr@10"] > 0.8, "a ring's next item is known"
     assert found["refit_hr@10"] > 0.8
     assert found["mrr@20"] <= found["ndcg@10"] <= found["hr@10"] <= found["p@20"]
+    kept = json.loads((tmp_path / "out" / "quality.json").read_text())
+    assert kept["line"] == found
+    assert [seed[-1].keys() for seed in kept["seeds"]] == [{"epoch", "epoch_loss", "val_ndcg@10"}] * 2
+    curves, lengths = ((tmp_path / "out" / name).read_text() for name in ("epochs.svg", "history.svg"))
+    assert "seed 1" in curves
+    assert "seed 2" in curves
+    assert "item-knn" in lengths
 
 
 def test_sessions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.spark
 GAP = timedelta(minutes=30)
 KINDS = (Kind.VIEW, Kind.CART, Kind.PURCHASE)
 BUCKETS = {"i0": 1, "i1": 10, "i2": 5}  # i3 and i4 have none
+CATEGORIES = {"i0": "Tee", "i2": "Kännchen"}
 
 
 def in_sessions(rows: Sequence[Row]) -> list[Row]:
@@ -56,12 +58,18 @@ def folded(rows: Sequence[Row], kinds: Sequence[Kind]) -> dict[str, list[Row]]:
 
 
 def sequences(spark: SparkSession, events: DataFrame, *, as_of: date = DAY, max_events: int = 200) -> dict[str, Row]:
-    items = spark.createDataFrame(list(BUCKETS.items()), "item_id STRING, price_bucket INT")
+    known = [(item, bucket, CATEGORIES.get(item)) for item, bucket in BUCKETS.items()]
+    items = spark.createDataFrame(known, "item_id STRING, price_bucket INT, category STRING")
     found = sequences_from(events, items, as_of=as_of, kinds=KINDS, max_events=max_events)
     assert found.columns == list(SEQUENCES.names)
     rows = plain(found.collect())
     assert len({row["user_id"] for row in rows}) == len(rows)
     return {row["user_id"]: row for row in rows}
+
+
+def category_code(item_id: str) -> int:
+    category = CATEGORIES.get(item_id)
+    return 0 if category is None else zlib.crc32(category.encode()) % 4095 + 1
 
 
 def expected_sequences(rows: Sequence[Row], as_of: date, max_events: int) -> dict[str, Row]:
@@ -79,6 +87,7 @@ def expected_sequences(rows: Sequence[Row], as_of: date, max_events: int) -> dic
             "platforms": [Platform(run["platform"]).code for run in latest],
             "session_ordinals": [names.index(sessions[run["event_id"]]) + 1 for run in latest],
             "price_buckets": [BUCKETS.get(run["item_id"], 0) for run in latest],
+            "category_codes": [category_code(run["item_id"]) for run in latest],
             "num_events": len(runs),
         }
     return result

@@ -108,6 +108,7 @@ def sequence(number: int, **changes: Any) -> Row:
         "platforms": [1, 1, 2],
         "session_ordinals": [1, 1, 2],
         "price_buckets": [0, 10, 5],
+        "category_codes": [0, 4095, 1],
         "num_events": 3,
     }
     return row | changes

@@ -74,6 +74,7 @@ def sequence_rows(histories: dict[str, str]) -> pa.RecordBatch:
                 "platforms": [1] * n,
                 "session_ordinals": [1] * n,
                 "price_buckets": [0] * n,
+                "category_codes": [0] * n,
                 "num_events": n,
             }
         )

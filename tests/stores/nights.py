@@ -108,8 +108,8 @@ def items(item_ids: Sequence[str] = ITEM_IDS, *, day: date = DAY) -> Rows:
 
 def sequences(people: Sequence[str], *, day: date = DAY, history: Sequence[str] = ()) -> Rows:
     codes = [1] * len(history)
-    arrays = {"kinds": codes, "event_ts": codes, "platforms": codes, "session_ordinals": codes, "price_buckets": codes}
-    row = {"dt": day, "item_ids": list(history), **arrays, "num_events": len(history)}
+    names = ("kinds", "event_ts", "platforms", "session_ordinals", "price_buckets", "category_codes")
+    row = {"dt": day, "item_ids": list(history), **dict.fromkeys(names, codes), "num_events": len(history)}
     return [{"user_id": person, **row} for person in people]
 
 

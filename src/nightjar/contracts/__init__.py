@@ -23,7 +23,7 @@ from nightjar.contracts.published import (
     USERS,
 )
 from nightjar.contracts.rules import BOT_RULES, ROW_RULES
-from nightjar.contracts.sequences import HOLDOUT, ITEMS, SEQUENCES, VOCABULARY
+from nightjar.contracts.sequences import CATEGORY_CODES, HOLDOUT, ITEMS, SEQUENCES, VOCABULARY
 from nightjar.contracts.sessions import SESSION_EVENTS, SESSION_RENAMES, SESSIONS
 from nightjar.contracts.table import Column, Partition, Ratio, Table
 
@@ -58,6 +58,7 @@ __all__ = [
     "BAD_DATA",
     "BOT_RULES",
     "CART_ABANDONMENT",
+    "CATEGORY_CODES",
     "DAILY_KPIS",
     "DATA_QUALITY",
     "DECISION_PATHS",

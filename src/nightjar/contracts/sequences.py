@@ -51,6 +51,10 @@ VOCABULARY = Table(
     order=("item_index",),
 )
 
+#: Categories are told apart by this many codes: the same on every day, without a list that would have to be kept.
+#: Of 100 categories about one pair shares a code (100 * 99 / 2 / 4095 = 1.2).
+CATEGORY_CODES = 4095
+
 _HISTORY = (
     Column("item_ids", "array<string>", "Items in time order, oldest first.", nullable=False),
     Column("kinds", "array<int>", "Kind code of each.", nullable=False),
@@ -73,6 +77,12 @@ SEQUENCES = Table(
         ),
         Column(
             "price_buckets", "array<int>", "The item's price bucket as of the same instant; 0 unknown.", nullable=False
+        ),
+        Column(
+            "category_codes",
+            "array<int>",
+            f"CRC-32 of the item's category as of the same instant, modulo {CATEGORY_CODES}, plus 1; 0 unknown.",
+            nullable=False,
         ),
         Column("num_events", "int", "Length before the cut to the latest events.", "events", nullable=False),
     ),

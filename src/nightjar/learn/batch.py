@@ -26,6 +26,7 @@ class Batch(NamedTuple):
     platforms_BL: Tensor | None = None  #: int64 `Platform.code`; 0 is padding
     price_buckets_BL: Tensor | None = None  #: int64 1 to 10; 0 is unknown or padding
     sessions_BL: Tensor | None = None  #: int64 ordinal of the session, from 1; 0 is padding
+    categories_BL: Tensor | None = None  #: int64 code of the item's category; 0 is unknown or padding
 
     def to(self, device: torch.device | str) -> Batch:
         return self.each(lambda tensor: tensor.to(device, non_blocking=True))

@@ -241,10 +241,7 @@ def concatenated(parts: Sequence[Histories]) -> Histories:
         np.concatenate([part.times for part in parts]),
         np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]),
         sum(part.num_unknown for part in parts),
-        *(
-            _all_or_none(flats)
-            for flats in zip(*((p.platforms, p.price_buckets, p.sessions) for p in parts), strict=True)
-        ),
+        *(_all_or_none(flats) for flats in zip(*(part.more for part in parts), strict=True)),
     )
 
 

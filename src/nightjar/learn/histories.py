@@ -23,7 +23,7 @@ COLUMNS = ("user_id", "item_ids", "kinds", "event_ts")
 WHOLE = 2**31 - 1
 
 #: Columns of `sequences` that are read where the files have them.
-MORE_COLUMNS = ("platforms", "price_buckets", "session_ordinals")
+MORE_COLUMNS = ("platforms", "price_buckets", "session_ordinals", "category_codes")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Histories:
     platforms: np.ndarray | None = None  #: int64 `Platform.code`
     price_buckets: np.ndarray | None = None  #: int64 1 to 10; 0 is unknown
     sessions: np.ndarray | None = None  #: int64 ordinal of the session, from 1
+    categories: np.ndarray | None = None  #: int64 code of the item's category, from 1; 0 is unknown
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -51,6 +52,11 @@ class Histories:
     def lengths(self) -> np.ndarray:
         return np.diff(self.offsets)
 
+    @property
+    def more(self) -> tuple[np.ndarray | None, ...]:
+        """What some rows lack, in the order of `MORE_COLUMNS`."""
+        return self.platforms, self.price_buckets, self.sessions, self.categories
+
     def take(self, people: np.ndarray) -> Histories:
         """These people only, in this order."""
         return self._slice(self.user_ids.take(pa.array(people)), self.offsets[people], self.lengths[people])
@@ -58,7 +64,6 @@ class Histories:
     def keep(self, which: np.ndarray) -> Histories:
         """The entries that the mask marks; everybody stays, also those without any."""
         offsets = _offsets(which)[self.offsets]
-        more = (self.platforms, self.price_buckets, self.sessions)
         return Histories(
             self.user_ids,
             self.items[which],
@@ -66,7 +71,7 @@ class Histories:
             self.times[which],
             offsets,
             self.num_unknown,
-            *(None if flat is None else flat[which] for flat in more),
+            *(None if flat is None else flat[which] for flat in self.more),
         )
 
     def latest(self, max_length: int, *, skip: np.ndarray | int = 0) -> Histories:
@@ -87,19 +92,17 @@ class Histories:
             grid[mask] = flat  # row-major, the order of the flat arrays
             return torch.from_numpy(grid)
 
-        more = (latest.platforms, latest.price_buckets, latest.sessions)
         return Batch(
             padded(latest.items),
             padded(latest.kinds),
             padded(latest.times),
             torch.from_numpy(lengths),
-            *(None if flat is None else padded(flat) for flat in more),
+            *(None if flat is None else padded(flat) for flat in latest.more),
         )
 
     def _slice(self, user_ids: pa.Array, starts: np.ndarray, lengths: np.ndarray) -> Histories:
         offsets = _offsets(lengths)
         entries = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
-        more = (self.platforms, self.price_buckets, self.sessions)
         return Histories(
             user_ids,
             self.items[entries],
@@ -107,7 +110,7 @@ class Histories:
             self.times[entries],
             offsets,
             self.num_unknown,
-            *(None if flat is None else flat[entries] for flat in more),
+            *(None if flat is None else flat[entries] for flat in self.more),
         )
 
 

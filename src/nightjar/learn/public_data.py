@@ -102,6 +102,7 @@ def sequence_rows(histories: pa.ListArray) -> pa.Table:
         "platforms": np.zeros(num_entries, np.int64),
         "session_ordinals": np.ones(num_entries, np.int64),
         "price_buckets": np.zeros(num_entries, np.int64),
+        "category_codes": np.zeros(num_entries, np.int64),
     }
     columns: dict[str, pa.Array] = {
         "user_id": pa.array([f"{row:016x}" for row in range(len(histories))]),

@@ -8,7 +8,7 @@ from datetime import date
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from nightjar.contracts import HOLDOUT, SEQUENCES, VOCABULARY, Kind, Platform
+from nightjar.contracts import CATEGORY_CODES, HOLDOUT, SEQUENCES, VOCABULARY, Kind, Platform
 
 #: Consecutive events on one item are one entry; it keeps the kind that means most.
 STRENGTH = (
@@ -66,10 +66,10 @@ def sequences_from(
     Args:
         events: session events of persons (see `identity.of_persons`), in the window; later days are
             ignored here, so that the instant is kept in one place.
-        items: the items table as of the same day, for price buckets.
+        items: the items table as of the same day, for price buckets and categories.
     """
     past = events.where(F.col("event_dt") <= F.lit(as_of))
-    visits = entries(past, kinds).join(items.select("item_id", "price_bucket"), "item_id", "left")
+    visits = entries(past, kinds).join(items.select("item_id", "price_bucket", "category"), "item_id", "left")
     entry = F.struct(
         F.col("event_ts").alias("at"),
         "event_id",
@@ -78,6 +78,7 @@ def sequences_from(
         _rank_of("platform", [platform.value for platform in Platform]).alias("platform"),
         F.struct("session_start", "session_id").alias("session"),
         F.coalesce("price_bucket", F.lit(0)).alias("price_bucket"),
+        F.coalesce(F.crc32("category") % CATEGORY_CODES + 1, F.lit(0)).cast("int").alias("category_code"),
     )
     grouped = visits.groupBy("user_id").agg(F.sort_array(F.collect_list(entry)).alias("all"))
     latest = grouped.select(
@@ -105,6 +106,7 @@ def _arrays() -> list[Column]:
         F.col("latest.platform").alias("platforms"),
         ordinals.alias("session_ordinals"),
         F.col("latest.price_bucket").alias("price_buckets"),
+        F.col("latest.category_code").alias("category_codes"),
     ]
 
 

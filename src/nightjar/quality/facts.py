@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from nightjar.contracts import (
     BOT_RULES,
+    CATEGORY_CODES,
     EVENTS,
     IDENTITY,
     ITEM_KINDS,
@@ -471,7 +472,7 @@ def _identity_deltas(frame: DataFrame, before: DataFrame) -> DataFrame:
     return moves.groupBy("dt").agg(*(F.sum(name).alias(name) for name in totals))
 
 
-_ARRAYS = ("item_ids", "kinds", "event_ts", "platforms", "session_ordinals", "price_buckets")
+_ARRAYS = ("item_ids", "kinds", "event_ts", "platforms", "session_ordinals", "price_buckets", "category_codes")
 
 
 def _sequence_measures(max_events: int, instant: datetime) -> dict[str, Column]:
@@ -486,6 +487,7 @@ def _sequence_measures(max_events: int, instant: datetime) -> dict[str, Column]:
         _any_outside("kinds", 1, len(Kind))
         | _any_outside("platforms", 1, len(Platform))
         | _any_outside("price_buckets", 0, 10)
+        | _any_outside("category_codes", 0, CATEGORY_CODES)
         | _any_outside("session_ordinals", 1, max_events)
     )
     # Sessions on two devices may interleave, so ordinals need not rise; but none is left out.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nightjar import settings
-from nightjar.contracts import Kind
+from nightjar.contracts import CATEGORY_CODES, Kind
 from nightjar.contracts.events import Platform
 from nightjar.learn.batch import Batch
 
@@ -17,7 +17,13 @@ from nightjar.learn.batch import Batch
 _GAP_BUCKETS = 31
 
 #: Rows of each table: 0 for what is not known, then the codes.
-_ROWS = {"kind": len(Kind) + 1, "gap": _GAP_BUCKETS + 1, "platform": len(Platform) + 1, "price": 10 + 1}
+_ROWS = {
+    "kind": len(Kind) + 1,
+    "gap": _GAP_BUCKETS + 1,
+    "platform": len(Platform) + 1,
+    "price": 10 + 1,
+    "category": CATEGORY_CODES + 1,
+}
 
 
 class Fusion(nn.Module):
@@ -49,7 +55,12 @@ class Fusion(nn.Module):
 def _codes(name: str, batch: Batch) -> Tensor | None:
     if name == "gap":
         return gap_buckets(batch.times_BL)
-    return {"kind": batch.kinds_BL, "platform": batch.platforms_BL, "price": batch.price_buckets_BL}[name]
+    return {
+        "kind": batch.kinds_BL,
+        "platform": batch.platforms_BL,
+        "price": batch.price_buckets_BL,
+        "category": batch.categories_BL,
+    }[name]
 
 
 def gap_buckets(times_BL: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from nightjar import settings
 from nightjar.learn.batch import Batch
+from nightjar.learn.models.dropout import Dropout
 from nightjar.learn.models.fusion import Fusion
 from nightjar.learn.models.sequence_model import SequenceModel
 
@@ -33,7 +34,7 @@ class Hstu(SequenceModel):
         self.conf = conf
         self.items = nn.Embedding(num_items + 1, conf.width, padding_idx=0)
         self.fusion = Fusion(conf)
-        self.dropout = nn.Dropout(conf.dropout)
+        self.dropout = Dropout(conf.dropout)
         self.blocks = nn.ModuleList(Block(conf) for _ in range(conf.num_blocks))
         self.norm = nn.LayerNorm(conf.width)
         self.init_weights()
@@ -87,7 +88,7 @@ class Block(nn.Module):
         # Weights are as small as 1 / n, their mixture too: an epsilon of 1e-5 would not be small beside it.
         self.mixed_norm = nn.LayerNorm(conf.width, eps=1e-8)
         self.mixed = nn.Linear(conf.width, conf.width)
-        self.dropout = nn.Dropout(conf.dropout)
+        self.dropout = Dropout(conf.dropout)
 
     def forward(self, states_BLD: Tensor, ages_BQL: Tensor | None) -> Tensor:
         gates_BLD, rest_BLE = F.silu(self.uvqk(self.norm(states_BLD))).tensor_split([states_BLD.shape[2]], dim=2)

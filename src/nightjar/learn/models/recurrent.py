@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from nightjar import settings
 from nightjar.contracts import BadInput
 from nightjar.learn.batch import Batch
+from nightjar.learn.models.dropout import Dropout
 from nightjar.learn.models.fusion import Fusion
 from nightjar.learn.models.sequence_model import SequenceModel
 
@@ -35,7 +36,7 @@ class Recurrent(SequenceModel):
         between = conf.dropout if conf.num_blocks > 1 else 0.0
         self.layers = self.layer(conf.width, conf.width, conf.num_blocks, batch_first=True, dropout=between)
         self.norm = nn.LayerNorm(conf.width)
-        self.dropout = nn.Dropout(conf.dropout)
+        self.dropout = Dropout(conf.dropout)
         self.init_weights()
 
     @torch.no_grad()

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from nightjar import settings
 from nightjar.learn.batch import Batch
+from nightjar.learn.models.dropout import Dropout
 from nightjar.learn.models.fusion import Fusion
 from nightjar.learn.models.sequence_model import SequenceModel
 
@@ -30,7 +31,7 @@ class SasRec(SequenceModel):
         self.items = nn.Embedding(num_items + 1, conf.width, padding_idx=0)
         self.positions = nn.Embedding(conf.max_length, conf.width)
         self.fusion = Fusion(conf)
-        self.dropout = nn.Dropout(conf.dropout)
+        self.dropout = Dropout(conf.dropout)
         self.blocks = nn.ModuleList(self.new_block() for _ in range(conf.num_blocks))
         self.norm = nn.LayerNorm(conf.width)
         self.init_weights()
@@ -103,7 +104,7 @@ class Block(nn.Module):
         self.feed_norm = nn.LayerNorm(conf.width)
         self.widen = nn.Linear(conf.width, 4 * conf.width)
         self.narrow = nn.Linear(4 * conf.width, conf.width)
-        self.dropout = nn.Dropout(conf.dropout)
+        self.dropout = Dropout(conf.dropout)
 
     def forward(self, states_BLD: Tensor, seen_BL: Tensor | None = None) -> Tensor:
         states_BLD = states_BLD + self.dropout(self.attend(self.attention_norm(states_BLD), seen_BL))
