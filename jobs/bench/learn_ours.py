@@ -23,14 +23,16 @@ import torch
 from jobs.bench.learn_shared import Clock, Enough, histories, parsed, targets_per_step
 
 from nightjar import settings
-from nightjar.learn.checkpoint import Checkpoint
+from nightjar.learn.checkpoint import Checkpoint, LoadedModel
 from nightjar.learn.dataset import TrainingSet
 from nightjar.learn.histories import read_histories
 from nightjar.learn.loop import train
 from nightjar.learn.models import SequenceModel, build
 from nightjar.learn.parallel import Group
 from nightjar.learn.vocabulary import Vocabulary
-from nightjar.score.rank import top_k
+from nightjar.score.catalogue import Catalogue
+from nightjar.score.model import CatalogueModel
+from nightjar.score.rank import Ranking
 from nightjar.score.rules import Pairs
 
 _PEOPLE_AT_ONCE = 1024
@@ -81,7 +83,7 @@ def ours(people: list[list[str]], args: argparse.Namespace) -> dict[str, Any]:
     torch.manual_seed(conf.train.seed)
     model = build(conf.model, vocabulary.size)
     if args.what == "score":
-        return score(model, people, vocabulary, args)
+        return score(LoadedModel(model, conf.model, vocabulary), people, args)
     data = TrainingSet([file], vocabulary, conf.train, max_length=args.length)
     return timed_training(model, data, conf.train, args.steps if args.what == "rate" else None)
 
@@ -109,21 +111,19 @@ def timed_training(
     return {**clock.said(), "epochs": epochs}
 
 
-def score(
-    model: SequenceModel, people: list[list[str]], vocabulary: Vocabulary, args: argparse.Namespace
-) -> dict[str, Any]:
-    """Top 20 of the whole catalogue for everybody, without what they have: from the file to the lists."""
+def score(loaded: LoadedModel, people: list[list[str]], args: argparse.Namespace) -> dict[str, Any]:
+    """Top 20 of the whole catalogue for everybody, without what they have: from the file to the lists, as a night."""
     file = write_people(people, args.scratch / "seen.parquet", without_last=2)
-    model.eval()
-    items_VD, everything = model.item_table().detach()[1:], torch.ones(vocabulary.size, dtype=torch.bool)
+    # In the vocabulary's order, so that an item's position is its index minus one.
+    names = pa.array(loaded.vocabulary.decode(np.arange(1, loaded.vocabulary.size + 1)))
+    model = CatalogueModel(loaded, Catalogue.counted(names, names))
+    ranking = Ranking(model.items_ND, torch.ones(len(names), dtype=torch.bool))
 
     def lists() -> Iterator[int]:
-        chunks = read_histories([file], vocabulary, max_length=args.length, rows_per_batch=_PEOPLE_AT_ONCE)
+        chunks = read_histories([file], loaded.vocabulary, max_length=args.length, rows_per_batch=_PEOPLE_AT_ONCE)
         for chosen in chunks:
-            batch = chosen.batch(args.length)
-            states_BD = model.encode(batch)[torch.arange(len(chosen)), batch.lengths_B - 1]
             seen = Pairs(np.repeat(np.arange(len(chosen)), chosen.lengths), chosen.items - 1)
-            top_k(states_BD, items_VD, excluded=seen, available=everything, k=_K)
+            ranking.top(model.states(chosen), excluded=seen, k=_K)
             yield len(chosen)
 
     with torch.inference_mode():

@@ -119,7 +119,8 @@ def _promising(scores_BC: Tensor, start: int, maxima_BK: Tensor) -> tuple[Tensor
     """
     size = _group_size(scores_BC.shape[1], maxima_BK.shape[1])
     missing = -scores_BC.shape[1] % size
-    groups_BSG = pad(scores_BC, (0, missing), value=_NEVER).view(len(scores_BC), size, -1)
+    whole_BC = pad(scores_BC, (0, missing), value=_NEVER) if missing else scores_BC  # it copies even for none
+    groups_BSG = whole_BC.view(len(scores_BC), size, -1)
     maxima_BG = groups_BSG.amax(dim=1)
     maxima_BK = torch.topk(torch.cat([maxima_BK, maxima_BG], dim=1), maxima_BK.shape[1], dim=1).values
     floor_B = maxima_BK[:, -1]
