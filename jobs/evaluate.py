@@ -43,6 +43,7 @@ from nightjar.stores.tracking import ModelVersion, Tracking
 
 MODELS = ("candidate", "champion")
 CATEGORY = "category"
+LEARNED = "learned items only"  # the model, without rows for items that it has not learned
 
 
 def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         num_users=found.num_users,
     )
     numbers = report(found, job.conf.train.seed) | cold_start(job, lake, at, found)
-    costs = costs_of_diversity(job, lake, at, candidate or champion, tracking)
+    costs = costs_of_diversity(job, lake, at, candidate or champion, tracking, found.catalogue)
     numbers["diversity_costs"] = {cost.surface: cost._asdict() for cost in costs}
     for cost in costs:
         job.log.info("%s", cost)
@@ -141,10 +142,12 @@ def before_window(job: Job, at: Partition) -> Partition:
 def judged(job: Job, lake: Lake, at: Partition, models: dict[str, ModelVersion], tracking: Tracking) -> Evaluation:
     past = before_window(job, at)
     sequences, catalogue = lake.files(past.of(SEQUENCES)), Catalogue.read(lake.files(past.of(ITEMS)))
-    scorers: dict[str, Scorer] = {
-        name: model_scorer(CatalogueModel(load_model(tracking.download(version)), catalogue), catalogue)
-        for name, version in models.items()
-    }
+    scorers: dict[str, Scorer] = {}
+    for name, version in models.items():
+        loaded, neighbours = load_model(tracking.download(version)), job.conf.score.content_neighbours
+        scorers[name] = model_scorer(CatalogueModel(loaded, catalogue, neighbours=neighbours), catalogue)
+        if neighbours:  # of the last, the champion where there is one: a pair of rows is enough
+            scorers[LEARNED] = model_scorer(CatalogueModel(loaded, catalogue), catalogue)
     scorers |= baseline_scorers(catalogue, sequences) | {CATEGORY: category_scorer(catalogue)}
     return evaluate(
         scorers,
@@ -174,13 +177,12 @@ def report(found: Evaluation, seed: int) -> dict[str, Any]:
 
 def compared(found: Evaluation) -> list[str]:
     """The scorers that a model is held against; how the fallback does is told where it serves, in `cold_start`."""
-    return [name for name in found.ranks if name != CATEGORY]
+    return [name for name in found.ranks if name not in (CATEGORY, LEARNED)]
 
 
 def cold_start(job: Job, lake: Lake, at: Partition, found: Evaluation) -> dict[str, Any]:
     """Each strategy on those for whom it is meant: people with one entry, targets that are new, people without any."""
-    past, seed = before_window(job, at), job.conf.train.seed
-    catalogue = Catalogue.read(lake.files(past.of(ITEMS)))
+    past, seed, catalogue = before_window(job, at), job.conf.train.seed, found.catalogue
     scorers = {"popularity": popularity_scorer(catalogue), "popularity of the window": window_scorer(catalogue)}
     new = evaluate_newcomers(
         scorers, catalogue, sequences=lake.files(past.of(SEQUENCES)), holdout=lake.files(past.of(HOLDOUT))
@@ -188,7 +190,7 @@ def cold_start(job: Job, lake: Lake, at: Partition, found: Evaluation) -> dict[s
     rows: dict[str, Any] = {
         "no history": {"users": new.num_users, **{name: new.intervals(name, seed=seed) for name in new.ranks}}
     }
-    slices, names = found.slices(), [name for name in found.ranks if name in (*MODELS, "popularity", CATEGORY)]
+    slices, names = found.slices(), [name for name in found.ranks if name in (*MODELS, LEARNED, "popularity", CATEGORY)]
     for slice_name in COLD_SLICES:
         if slice_name in slices:
             users = {"users": int(slices[slice_name].sum())}
@@ -197,7 +199,7 @@ def cold_start(job: Job, lake: Lake, at: Partition, found: Evaluation) -> dict[s
 
 
 def costs_of_diversity(
-    job: Job, lake: Lake, at: Partition, version: ModelVersion | None, tracking: Tracking
+    job: Job, lake: Lake, at: Partition, version: ModelVersion | None, tracking: Tracking, catalogue: Catalogue
 ) -> list[Cost]:
     """Of the surfaces that the shop's rules mix, with the model that may serve them tonight."""
     path = rules_file(repository() / "conf" / "rules", job.shop, job.conf.score.rules)
@@ -210,7 +212,6 @@ def costs_of_diversity(
         job.log.warning("what diversity costs is not known: %s", error)
         return []
     night = Night(at.shop, past.day, job.source.end_of(past.day), job.conf.score)
-    catalogue = Catalogue.read(lake.files(past.of(ITEMS)))
     return diversity_costs(
         night,
         catalogue,

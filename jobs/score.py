@@ -21,11 +21,12 @@ from pyspark.sql import functions as F
 
 from _gate import facts_by_day, gate, trailing_facts
 from nightjar.contracts import DATA_QUALITY, ITEMS, RECOMMENDATIONS, SEQUENCES, Kind, Partition
+from nightjar.contracts.published import FALLBACKS
 from nightjar.contracts.render import spark_ddl
 from nightjar.quality.facts import recommendations_facts
 from nightjar.quality.suites import recommendations_suite
 from nightjar.score.catalogue import Catalogue
-from nightjar.score.recommend import STRATEGIES, Champion, Night, ScoringTask
+from nightjar.score.recommend import Champion, Night, ScoringTask
 from nightjar.score.rulebook import Finding, Rules, load_facts, load_rulebook, rules_file
 from nightjar.settings import repository
 from nightjar.stores.job import Job, arguments, run
@@ -205,7 +206,7 @@ def numbers(frame: DataFrame, surfaces: Sequence[Rules]) -> dict[str, Any]:
     row = lists.agg(
         F.count_distinct("user_id").alias("users"),
         F.count_distinct(short).alias("users_short"),
-        F.avg((F.col("strategy") != STRATEGIES[0]).cast("double")).alias("fallback_share"),
+        F.avg((F.col("strategy").isin(*FALLBACKS)).cast("double")).alias("fallback_share"),
     ).collect()[0]
     covered = frame.select(F.count_distinct("item_id")).collect()[0][0]
     return {**row.asDict(), "fallback_share": round(row["fallback_share"] or 0.0, 6), "items_covered": covered}

@@ -287,6 +287,7 @@ class Score(Section):
     popular_days: Count
     explain_items: Count  # latest distinct items of a history that are left out in turn, to see which moved a score
     explain_entries: Count  # of a history, that are read again for that at most: of long ones fewer items are tried
+    content_neighbours: Annotated[int, Field(ge=0)] = 0  # known items that a new item's row is made of; 0: it gets none
     rules: str  # a file of business rules; "" for conf/rules/<shop>.toml, where there is one
     held_out_share: Share = (
         0.0  # of people with a list by the model: they get what is popular, to see what the model does

@@ -96,11 +96,16 @@ def night(**changes: object) -> Night:
 
 
 def save_small_model(
-    folder: Path, items: Sequence[str], *, seed: int = 1, name: Literal["sasrec", "gru"] = "sasrec"
+    folder: Path,
+    items: Sequence[str],
+    *,
+    seed: int = 1,
+    name: Literal["sasrec", "gru"] = "sasrec",
+    cosine_scale: float = 0.0,
 ) -> None:
     """A real model with fresh weights, spread as training would: as they are, all items score within 0.1."""
     torch.manual_seed(seed)
-    conf = MODEL.model_copy(update={"name": name})
+    conf = MODEL.model_copy(update={"name": name, "cosine_scale": cosine_scale})
     model = models.build(conf, len(items))
     with torch.no_grad():
         model.item_table()[1:] *= 4

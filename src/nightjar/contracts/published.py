@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from nightjar.contracts.table import Column, Ratio, Table
 
+#: Where a recommended item comes from.
+STRATEGIES = ("model", "category", "popular", "held_out")
+
+#: Those that serve for want of something better.
+FALLBACKS = ("category", "popular")
+
 _SHOP = Column("shop", "string", "Name of the shop: one warehouse serves several.", nullable=False)
 _DT = Column("dt", "date", "The night's day.", nullable=False)
 

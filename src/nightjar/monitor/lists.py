@@ -9,13 +9,11 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nightjar.contracts.published import FALLBACKS
 from nightjar.monitor.night import Item, Mover, Recommended
 
 #: The columns that `count` reads: none of them names a person.
 COLUMNS = ("item_id", "rank", "strategy", "reason_code")
-
-#: What `score` calls the lists of people whose history the model could read.
-MODEL = "model"
 
 TOP = 10
 
@@ -42,7 +40,7 @@ def count(batches: Iterable[pa.RecordBatch]) -> Shown:
         first = pc.equal(batch.column("rank"), 1)
         shown.num_rows += batch.num_rows
         shown.num_lists += pc.sum(first).as_py() or 0
-        fallback = pc.not_equal(batch.column("strategy"), MODEL)
+        fallback = pc.is_in(batch.column("strategy"), pa.array(FALLBACKS))
         shown.num_fallback += pc.sum(pc.and_(first, fallback)).as_py() or 0
         shown.items.update(_counted(batch.column("item_id")))
         shown.reasons.update(_counted(batch.column("reason_code")))

@@ -35,6 +35,7 @@ from nightjar.contracts import (
     Table,
 )
 from nightjar.contracts.features import SHARE, windowed
+from nightjar.contracts.published import FALLBACKS
 from nightjar.quality.history import (
     Facts,
     earlier_days,
@@ -624,7 +625,7 @@ def _recommendation_lists(frame: DataFrame) -> DataFrame:
         F.count(F.lit(1)).alias("num_rows"),
         F.array_sort(F.collect_list(F.struct("rank", "score", "item_id"))).alias("ranked"),
         F.count_if(~F.coalesce(finite, F.lit(False))).alias("not_finite"),
-        F.bool_or((F.col("rank") == 1) & (F.col("strategy") != "model")).alias("is_fallback"),
+        F.bool_or((F.col("rank") == 1) & F.col("strategy").isin(*FALLBACKS)).alias("is_fallback"),
         *(measure.alias(name) for name, measure in _contract_measures(RECOMMENDATIONS).items()),
     )
     ranks, scores, items = F.col("ranked.rank"), F.col("ranked.score"), F.col("ranked.item_id")

@@ -36,6 +36,7 @@ from nightjar.contracts import (
     Table,
 )
 from nightjar.contracts.marts import ALL, END, START
+from nightjar.contracts.published import STRATEGIES
 from nightjar.settings import Conf, Gate
 
 Severity = Literal["stop", "warn"]
@@ -61,7 +62,7 @@ LISTED_VALUES: dict[str, tuple[str, ...]] = {
     "last_platform": tuple(Platform),
     "id_kind": tuple(IdKind),
     "apart_rule": tuple(ApartRule),
-    "strategy": ("model", "category", "popular", "held_out"),
+    "strategy": STRATEGIES,
     "reason_code": (
         "because_viewed",
         "because_carted",

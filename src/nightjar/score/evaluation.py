@@ -374,7 +374,7 @@ def model_scorer(model: CatalogueModel, catalogue: Catalogue) -> Scorer:
         readable = np.flatnonzero(histories.lengths)
         if len(readable):
             by_model = model.states(histories.take(readable)) @ model.items_ND.T
-            by_model[:, ~model.known_N] = -torch.inf
+            by_model[:, ~model.scored_N] = -torch.inf
             scores_BN[readable] = by_model.numpy()
         return scores_BN
 

@@ -12,8 +12,8 @@ from nightjar.score.rulebook import Cap
 
 Indices = NDArray[np.int64]
 
-STRATEGY, REASON, NAME = "popular", "popular_now", "popularity"
-CATEGORY_STRATEGY, CATEGORY_REASON = "category", "popular_in_category"
+REASON, NAME = "popular_now", "popularity"
+CATEGORY_REASON = "popular_in_category"
 
 
 class Fallback:

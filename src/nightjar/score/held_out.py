@@ -8,8 +8,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-STRATEGY = "held_out"
-
 
 def held_out(user_ids: pa.Array, share: float, salt: str) -> NDArray[np.bool_]:
     """Draw people by a hash of their pseudonym: the same ones every night, whoever else is there.

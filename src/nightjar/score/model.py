@@ -16,6 +16,7 @@ from torch import Tensor
 from nightjar.learn.checkpoint import LoadedModel
 from nightjar.learn.histories import Histories, histories_from_arrow
 from nightjar.score.catalogue import Catalogue
+from nightjar.score.content import described_rows
 
 #: Entries and padding that are encoded at once.
 _CELLS = 4096
@@ -24,17 +25,21 @@ _CELLS = 4096
 class CatalogueModel:
     """What scoring and evaluation share, so that a person is judged on what is served.
 
-    The catalogue's items that the model does not know have `known_N` False and no score.
+    Items that the model has not learned get a row from `neighbours` items that are described alike (`content`);
+    where there are none, or `neighbours` is 0, they have `scored_N` False and no score.
     """
 
     @torch.inference_mode()
-    def __init__(self, loaded: LoadedModel, catalogue: Catalogue) -> None:
+    def __init__(self, loaded: LoadedModel, catalogue: Catalogue, *, neighbours: int = 0) -> None:
         self.model, self.conf, self.vocabulary = loaded
         self.model.eval()
         indices_N = torch.from_numpy(self.vocabulary.encode(catalogue.item_ids))
         self.table_VD = self.model.as_scored(self.model.item_table()).detach()
         self.items_ND = self.table_VD[indices_N]
-        self.known_N = indices_N > 0
+        self.scored_N = indices_N > 0
+        described, rows_UD = described_rows(catalogue, self.items_ND, self.scored_N, neighbours)
+        self.items_ND[described] = self.model.as_scored(rows_UD)
+        self.scored_N[described] = True
 
     def read(self, rows: pa.RecordBatch) -> Histories:
         """What the model reads of each person: the latest known entries."""

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from nightjar.contracts import RECOMMENDATIONS
+from nightjar.contracts.published import STRATEGIES
 from nightjar.contracts.render import arrow_schema
 from nightjar.learn.checkpoint import load_model
 from nightjar.learn.histories import WHOLE, Histories, histories_from_arrow
@@ -25,7 +26,6 @@ from nightjar.score import fallback, rerank, rules
 from nightjar.score.catalogue import Catalogue
 from nightjar.score.explain import NAMED, REASONS, explain
 from nightjar.score.fallback import Fallback
-from nightjar.score.held_out import STRATEGY as HELD_OUT
 from nightjar.score.held_out import held_out
 from nightjar.score.model import CatalogueModel
 from nightjar.score.rank import NONE, Ranking
@@ -37,9 +37,8 @@ DIGITS = 6
 
 _SCHEMA = arrow_schema(RECOMMENDATIONS)
 
-#: Where an item comes from; places in this list are `Lists.sources_BK`.
-STRATEGIES = ("model", fallback.CATEGORY_STRATEGY, fallback.STRATEGY, HELD_OUT)
-_BY_MODEL, _BY_CATEGORY, _BY_POPULARITY, _HELD_OUT = range(4)
+#: Where an item comes from; places in `STRATEGIES` are `Lists.sources_BK`.
+_BY_MODEL, _BY_CATEGORY, _BY_POPULARITY, _HELD_OUT = range(len(STRATEGIES))
 
 #: What a rule did to a row; places in this list are `Lists.rules_BK`.
 RULES = ("", "pinned", "cap_given_way")
@@ -144,7 +143,7 @@ class _Surface:
         self.rules = rules
         shown_N = available_N & rules.allowed_N
         self.fallback = Fallback(catalogue, shown_N)
-        self.ranking = Ranking(model.items_ND, torch.from_numpy(shown_N) & model.known_N) if model else None
+        self.ranking = Ranking(model.items_ND, torch.from_numpy(shown_N) & model.scored_N) if model else None
 
     @property
     def num_candidates(self) -> int:
@@ -168,7 +167,8 @@ class Recommender:
         self, night: Night, catalogue: Catalogue, champion: Champion | None, surfaces: Sequence[Rules] = ()
     ) -> None:
         self.night, self.catalogue, self.champion = night, catalogue, champion
-        self.model = CatalogueModel(load_model(champion.folder), catalogue) if champion else None
+        neighbours = night.conf.content_neighbours
+        self.model = CatalogueModel(load_model(champion.folder), catalogue, neighbours=neighbours) if champion else None
         available_N = catalogue.available(night.day_end, night.conf.available_within_days)
         every = surfaces or [plain_rules(night.conf, catalogue)]
         self.surfaces = [_Surface(one, catalogue, available_N, self.model) for one in every]

@@ -100,6 +100,7 @@ sequences: user_id STRING NOT NULL,
   platforms ARRAY<INT> NOT NULL,
   session_ordinals ARRAY<INT> NOT NULL,
   price_buckets ARRAY<INT> NOT NULL,
+  category_codes ARRAY<INT> NOT NULL,
   num_events INT NOT NULL
 holdout: user_id STRING NOT NULL,
   dt DATE NOT NULL,

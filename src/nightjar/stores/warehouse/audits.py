@@ -19,6 +19,7 @@ from datetime import date
 
 from nightjar.contracts import CART_ABANDONMENT, DAILY_KPIS, FUNNELS, RECOMMENDATIONS, Partition, Table
 from nightjar.contracts.marts import ALL
+from nightjar.contracts.published import FALLBACKS
 from nightjar.settings import Gate
 from nightjar.stores.warehouse.workbench import Workbench
 
@@ -87,11 +88,12 @@ def stage_lists(db: Workbench, partition: Partition) -> None:
     `stage_facts` has one row: how many rows break each rule that a row and its neighbours decide. Where lists do
     not lie one after the other, best row first, `stage_recommendations` is sorted before.
     """
+    fallbacks = ", ".join(f"'{name}'" for name in FALLBACKS)
     db.table(
         "stage_lists",
-        """
+        f"""
         SELECT surface, user_id, count(*) AS num_rows,
-          max(CASE WHEN rank = 1 AND strategy <> 'model' THEN 1 ELSE 0 END) AS is_fallback
+          max(CASE WHEN rank = 1 AND strategy IN ({fallbacks}) THEN 1 ELSE 0 END) AS is_fallback
         FROM stage_recommendations GROUP BY surface, user_id""",
     )
     longest = db.number("SELECT coalesce(max(num_rows), 0) FROM stage_lists")
