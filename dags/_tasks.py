@@ -13,10 +13,9 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import psutil
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
@@ -25,7 +24,7 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from nightjar.contracts import BAD_DATA, BadInput, Partition
-from nightjar.settings import Conf, load_conf, load_source, repository
+from nightjar.settings import Conf, day_before, load_conf, load_source, repository
 
 CHECKOUT = repository()
 HOME = Path(os.environ.get("NIGHTJAR_HOME") or CHECKOUT / ".nightjar").absolute()
@@ -71,14 +70,6 @@ class Night:
     def overrides(self) -> Iterator[str]:
         for assignment in self.set:
             yield from ("--set", assignment)
-
-
-def day_before(moment: datetime, time_zone: str) -> date:
-    """The shop's day that was over at `moment`.
-
-    Calendar arithmetic on the shop's own date, so a day of 23 or 25 hours moves nothing.
-    """
-    return moment.astimezone(ZoneInfo(time_zone)).date() - timedelta(days=1)
 
 
 def file_name(run_id: str) -> str:

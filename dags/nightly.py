@@ -21,7 +21,7 @@ RAW = os.environ.get("NIGHTJAR_RAW") or None
 
 # Not CronPartitionTimetable(run_offset=-1), nor CronDataIntervalTimetable: both step back by cron ticks.
 # Where clocks skip 02:00 in spring the tick before 03:00 is the same instant, and a day is lost.
-# Our day is the calendar's, see _tasks.day_before.
+# Our day is the calendar's, see settings.day_before.
 AT_TWO = CronTriggerTimetable("0 2 * * *", timezone=load_source(SOURCE).time_zone)
 
 PARAMS = {

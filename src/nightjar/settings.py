@@ -566,6 +566,14 @@ class Source(Files):
         return midnight.astimezone(UTC)
 
 
+def day_before(moment: datetime, time_zone: str) -> date:
+    """The shop's day that was over at `moment`.
+
+    Calendar arithmetic on the shop's own date, so a day of 23 or 25 hours moves nothing.
+    """
+    return moment.astimezone(ZoneInfo(time_zone)).date() - timedelta(days=1)
+
+
 def repository() -> Path:
     """The checkout, which holds conf/."""
     return Path(__file__).resolve().parents[2]

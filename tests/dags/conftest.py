@@ -23,8 +23,10 @@ for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "NIGHTJ
 os.environ |= {
     "AIRFLOW_HOME": str(SCRATCH / "airflow"),
     "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
+    "AIRFLOW__CORE__PLUGINS_FOLDER": str(CHECKOUT / "dags" / "plugins"),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "ann:viewer",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{SCRATCH / 'airflow' / 'airflow.db'}",
     "AIRFLOW_CONN_SPARK_NIGHTJAR": '{"conn_type": "spark", "host": "local[1]"}',
     "NIGHTJAR_HOME": str(SCRATCH / "home"),

@@ -1,0 +1,83 @@
+"""Views of Nightjar's pages inside Airflow's UI, behind its login: a run's tab "Report" shows the night's page.
+
+Who may read a DAG's runs may read its reports. A page is found by what the run was asked for: the shop, and the day
+as `nightly` understands it; nothing of a request becomes part of a path but by that.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.api_fastapi.core_api.security import requires_access_dag
+from airflow.plugins_manager import AirflowPlugin
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.responses import HTMLResponse
+
+from nightjar.contracts import BadInput
+from nightjar.settings import day_before, load_source, repository
+
+#: Where the application is mounted; a view's address is relative to Airflow's base.
+PREFIX = "/nightjar"
+
+#: The pages are whole in themselves: no scripts, nothing from elsewhere; Airflow may show them in a frame.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; frame-ancestors 'self'"
+
+app = FastAPI(title="Nightjar", description=__doc__, docs_url=None, redoc_url=None, openapi_url=None)
+
+
+@app.get(
+    "/report/{dag_id}/{run_id:path}",
+    response_class=HTMLResponse,
+    dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.RUN))],
+)
+def report(dag_id: str, run_id: str, session: SessionDep) -> HTMLResponse:
+    """The page of the night that this run is about; says what to do when there is none yet."""
+    from airflow.models.dagrun import DagRun
+
+    run = session.query(DagRun).filter(DagRun.dag_id == dag_id, DagRun.run_id == run_id).one_or_none()
+    if run is None:
+        raise HTTPException(404, "no such run")
+    try:
+        path = page_of(run.conf or {}, run.logical_date or run.run_after)
+    except (BadInput, ValueError) as error:
+        return _said("This run names no night", str(error), status=404)
+    if not path.is_file():
+        return _said("No report yet", f"{path.parent.name}, {path.stem}: the task report of this run has not ended.")
+    return HTMLResponse(path.read_text(encoding="utf-8"), headers={"Content-Security-Policy": _POLICY})
+
+
+def page_of(conf: dict[str, Any], moment: Any) -> Path:
+    """The file that the report of such a run is written to.
+
+    Raises:
+        BadInput: no such source.
+        ValueError: the day is no date.
+    """
+    shop = load_source(str(conf.get("source") or os.environ.get("NIGHTJAR_SOURCE") or "synthetic"))
+    day = date.fromisoformat(str(conf["day"])) if conf.get("day") else day_before(moment, shop.time_zone)
+    home = Path(os.environ.get("NIGHTJAR_HOME") or repository() / ".nightjar")
+    return home / "reports" / shop.name / f"{day.isoformat()}.html"
+
+
+def _said(title: str, text: str, *, status: int = 200) -> HTMLResponse:
+    page = f"<!doctype html><title>{title}</title><h1>{title}</h1><p>{html.escape(text)}</p>"
+    return HTMLResponse(page, status_code=status, headers={"Content-Security-Policy": _POLICY})
+
+
+class NightjarPages(AirflowPlugin):
+    name = "nightjar_pages"
+    fastapi_apps = [{"app": app, "url_prefix": PREFIX, "name": "Nightjar"}]  # noqa: RUF012 - as Airflow has it
+    external_views = [  # noqa: RUF012
+        {
+            "name": "Report",
+            "href": f"{PREFIX.lstrip('/')}/report/{{DAG_ID}}/{{RUN_ID}}",
+            "destination": "dag_run",
+            "url_route": "nightjar-report",
+        }
+    ]
