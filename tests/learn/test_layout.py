@@ -103,7 +103,7 @@ def agree(weights: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> 
 UNEVEN = {"batch_users": 2, "epochs": 1, "validation_share": 0.3}
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss["loss"])
+@pytest.mark.parametrize("loss", [*LOSSES, {"loss": "softmax", "average_decay": 0.9}], ids=str)
 def test_split_weights_agree_with_whole_ones(folder: Path, loss: dict[str, object]) -> None:
     train_once.main(folder, **UNEVEN, **loss)  # type: ignore[arg-type]
     alone = taken_weights(folder)
@@ -113,9 +113,10 @@ def test_split_weights_agree_with_whole_ones(folder: Path, loss: dict[str, objec
 
 def test_a_checkpoint_of_split_weights_goes_on_split_and_whole(folder: Path) -> None:
     """A process is killed: the others are started again and go on split; nobody is: one process goes on alone."""
-    train_once.main(folder, **UNEVEN)  # type: ignore[arg-type]
+    averaged: dict[str, object] = {**UNEVEN, "average_decay": 0.9}
+    train_once.main(folder, **averaged)  # type: ignore[arg-type]
     alone = taken_weights(folder)
-    killed = {**UNEVEN, "sharding": "full", "recompute": True, "kill_at": 19}
+    killed = {**averaged, "sharding": "full", "recompute": True, "kill_at": 19}
     assert start(folder, {**killed, "kill_rank": 1}, [*TORCHRUN, "--max-restarts", "1"]) == 0
     assert (folder / "killed").exists()
     agree(taken_weights(folder), alone)
@@ -123,5 +124,5 @@ def test_a_checkpoint_of_split_weights_goes_on_split_and_whole(folder: Path) -> 
     checkpoint = Checkpoint.read(folder / "checkpoint.safetensors", "test")
     assert checkpoint is not None
     assert 0 < checkpoint.progress.step < 19
-    train_once.main(folder, **UNEVEN)  # type: ignore[arg-type]
+    train_once.main(folder, **averaged)  # type: ignore[arg-type]
     agree(load_file(folder / "weights.safetensors"), alone)
