@@ -13,6 +13,7 @@ from tests.score.small_shop import item_rows, night, save_small_model, sequence_
 from torch import Tensor
 
 from nightjar.learn.checkpoint import load_model
+from nightjar.score import content
 from nightjar.score.catalogue import Catalogue
 from nightjar.score.content import described_rows
 from nightjar.score.model import CatalogueModel
@@ -63,6 +64,12 @@ def test_of_equally_similar_items_the_more_popular_one_counts() -> None:
     for best in range(3):
         found = rows_of(described(popular={f"a{best + 1}": 9}, items=items), known, neighbours=1)
         assert found["n1"] == [float(place == best) for place in range(3)]
+
+
+def test_of_too_many_new_items_the_popular_ones_get_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(content, "_MOST_ITEMS", 1)
+    assert set(rows_of(described(popular={"n1": 9}))) == {"n1"}
+    assert set(rows_of(described(popular={"n2": 9}))) == {"n2"}
 
 
 def test_no_neighbours_no_rows() -> None:
