@@ -46,7 +46,7 @@ from nightjar.stores.warehouse import history, open_warehouse
 
 
 def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
-    at, path = args.recommendations, job.home.reports / job.shop / f"{args.recommendations.day.isoformat()}.html"
+    at, path = args.recommendations, job.home.report(job.shop, args.recommendations.day)
     seen = tonight(job, Lake(job.home.lake), at, path.parent)
     write_atomically(path, render(seen).encode("utf-8"))
     verdict = judge(seen)

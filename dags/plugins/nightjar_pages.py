@@ -20,7 +20,8 @@ from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
 
 from nightjar.contracts import BadInput
-from nightjar.settings import day_before, load_source, repository
+from nightjar.settings import day_before, load_source
+from nightjar.stores.home import Home
 
 #: Where the application is mounted; a view's address is relative to Airflow's base.
 PREFIX = "/nightjar"
@@ -61,8 +62,7 @@ def page_of(conf: dict[str, Any], moment: Any) -> Path:
     """
     shop = load_source(str(conf.get("source") or os.environ.get("NIGHTJAR_SOURCE") or "synthetic"))
     day = date.fromisoformat(str(conf["day"])) if conf.get("day") else day_before(moment, shop.time_zone)
-    home = Path(os.environ.get("NIGHTJAR_HOME") or repository() / ".nightjar")
-    return home / "reports" / shop.name / f"{day.isoformat()}.html"
+    return Home.from_environment().report(shop.name, day)
 
 
 def _said(title: str, text: str, *, status: int = 200) -> HTMLResponse:

@@ -107,7 +107,7 @@ def where_next(home: Home, shop: str, day: date, target: Publish) -> str:
         "Airflow    make ui  # prints its address and where the password is",
         "MLflow     make ui  # the same",
         f"data docs  {home.docs / shop / 'index.html'}",
-        f"report     {home.reports / shop / f'{day.isoformat()}.html'}",
+        f"report     {home.report(shop, day)}",
     ]
     if target.target == "duckdb":
         query = "SELECT * FROM v_recommendations_current ORDER BY shop, user_id, rank LIMIT 20"

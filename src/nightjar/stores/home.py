@@ -57,6 +57,10 @@ class Home:
     def secrets(self) -> Path:
         return self.root / "secrets"
 
+    def report(self, shop: str, day: date) -> Path:
+        """The page of one night."""
+        return self.reports / shop / f"{day.isoformat()}.html"
+
     def result(self, shop: str, day: date, job: str) -> Path:
         """The result manifest of a job's latest run for one night."""
         return self.runs / shop / day.isoformat() / f"{job}.json"
