@@ -142,12 +142,15 @@ def before_window(job: Job, at: Partition) -> Partition:
 def judged(job: Job, lake: Lake, at: Partition, models: dict[str, ModelVersion], tracking: Tracking) -> Evaluation:
     past = before_window(job, at)
     sequences, catalogue = lake.files(past.of(SEQUENCES)), Catalogue.read(lake.files(past.of(ITEMS)))
-    scorers: dict[str, Scorer] = {}
-    for name, version in models.items():
-        loaded, neighbours = load_model(tracking.download(version)), job.conf.score.content_neighbours
-        scorers[name] = model_scorer(CatalogueModel(loaded, catalogue, neighbours=neighbours), catalogue)
-        if neighbours:  # of the last, the champion where there is one: a pair of rows is enough
-            scorers[LEARNED] = model_scorer(CatalogueModel(loaded, catalogue), catalogue)
+    neighbours = job.conf.score.content_neighbours
+    loaded = {name: load_model(tracking.download(version)) for name, version in models.items()}
+    scorers: dict[str, Scorer] = {
+        name: model_scorer(CatalogueModel(one, catalogue, neighbours=neighbours), catalogue)
+        for name, one in loaded.items()
+    }
+    if neighbours and loaded:  # of the last, the champion where there is one: a pair of rows is enough
+        last = list(loaded.values())[-1]
+        scorers[LEARNED] = model_scorer(CatalogueModel(last, catalogue), catalogue)
     scorers |= baseline_scorers(catalogue, sequences) | {CATEGORY: category_scorer(catalogue)}
     return evaluate(
         scorers,

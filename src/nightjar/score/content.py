@@ -48,15 +48,18 @@ def described_rows(
         neighbours: known items that a row is made of, at most.
     """
     known, unknown = (torch.nonzero(which)[:, 0].numpy() for which in (known_N, ~known_N))
-    described = unknown[[bool(words) for words in _words(catalogue, unknown)]] if len(unknown) else unknown
-    if not len(described) or not len(known) or not neighbours:
+    if not neighbours or not len(known):
         return np.empty(0, np.int64), items_ND[:0]
+    words = {place: said for place, said in zip(unknown.tolist(), _words(catalogue, unknown), strict=True) if said}
+    described = np.array(list(words), np.int64)
+    if not len(described):
+        return described, items_ND[:0]
     # The first of equals in this order is taken.
     known = known[np.argsort(-catalogue.popularity.scores_N[known], kind="stable")]
     if len(described) > _MOST_ITEMS:
         popular = np.argsort(-catalogue.popularity.scores_N[described], kind="stable")
         described = np.sort(described[popular[:_MOST_ITEMS]])
-    features_NF = _features(catalogue, np.concatenate([known, described]))
+    features_NF = _features([*_words(catalogue, known), *(words[place] for place in described.tolist())])
     ours_FK, theirs_UF = features_NF[: len(known)].T.tocsr(), features_NF[len(known) :]
     rows_UD, total_U = torch.zeros(len(described), items_ND.shape[1]), np.zeros(len(described), np.float32)
     at_once = max(1, _CELLS // len(known))
@@ -101,8 +104,8 @@ def _words(catalogue: Catalogue, positions: NDArray[np.int64]) -> list[list[str]
     return found
 
 
-def _features(catalogue: Catalogue, positions: NDArray[np.int64]) -> csr_matrix:
+def _features(words: list[list[str]]) -> csr_matrix:
     """TF-IDF of each item, of length one."""
     from sklearn.feature_extraction.text import TfidfVectorizer  # half a second, and only nights with new items need it
 
-    return TfidfVectorizer(analyzer=list, sublinear_tf=True).fit_transform(_words(catalogue, positions)).tocsr()
+    return TfidfVectorizer(analyzer=list, sublinear_tf=True).fit_transform(words).tocsr()
