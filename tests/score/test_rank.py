@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from nightjar.score.rank import NONE, best, rule_out, top_k
+from nightjar.score.rank import NONE, Ranking, best, rule_out
 from nightjar.score.rules import Pairs
 
 NOTHING = Pairs(np.empty(0, np.int64), np.empty(0, np.int64))
+
+
+def top_k(states: Tensor, items: Tensor, *, available: Tensor, **how: Any) -> tuple[Tensor, Tensor]:
+    """Of items that are ranked once."""
+    return Ranking(items, available).top(states, **how)
 
 
 def expected(scores: list[float], allowed: set[int], k: int) -> list[int]:

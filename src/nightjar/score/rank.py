@@ -22,23 +22,6 @@ NONE = -1
 _NEVER = -torch.inf
 
 
-def top_k(
-    states_BD: Tensor,
-    items_ND: Tensor,
-    *,
-    excluded: Pairs,
-    available: Tensor,
-    k: int,
-    chunk_items: int = 2048,
-) -> tuple[Tensor, Tensor]:
-    """Each person's k best items, as `Ranking.top` gives them, for items that are ranked once.
-
-    Args:
-        available: bool, one per item; False is given to nobody.
-    """
-    return Ranking(items_ND, available).top(states_BD, excluded=excluded, k=k, chunk_items=chunk_items)
-
-
 class Ranking:
     """The items that may be given to somebody, laid out for many products."""
 
@@ -140,7 +123,7 @@ def _group_size(num_items: int, k: int) -> int:
 
 
 def best(scores_BN: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Positions of each row's k highest scores in the order of `top_k`; minus infinity is no candidate."""
+    """Positions of each row's k highest scores in the order of `Ranking.top`; minus infinity is no candidate."""
     positions: NDArray[np.int64] = _unpacked(_best_keys(torch.from_numpy(scores_BN), 0, k))[1].numpy()
     return positions
 
