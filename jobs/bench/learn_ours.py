@@ -127,10 +127,8 @@ def score(loaded: LoadedModel, people: list[list[str]], args: argparse.Namespace
             yield len(chosen)
 
     with torch.inference_mode():
-        sum(lists())
-        started = time.perf_counter()
-        users = sum(lists())
-    return {"users_per_second": users / (time.perf_counter() - started)}
+        # The best of some passes, as the floor beside which it stands.
+        return {"users_per_second": len(people) / seconds_of(lambda: sum(lists()), budget=10.0)}
 
 
 def floor(people: list[list[str]], args: argparse.Namespace) -> dict[str, Any]:

@@ -94,16 +94,17 @@ def _rectools_ndcg(module: Any, people: list[list[str]], length: int) -> float:
     """Mean NDCG@10 of everybody's last item but one among all items; ties and unknown items count against it."""
     import torch
 
-    to_internal = module.data_preparator.item_id_map.to_internal
+    # A dictionary: it drops people with one training item, and with them items that nobody else has.
+    to_internal = {str(item): int(place) for item, place in module.data_preparator.item_id_map.to_internal.items()}
     module.eval()
     gains = 0.0
     with torch.no_grad():
         items_VD = module.torch_model.item_model.get_all_embeddings()
         for start in range(0, len(people), 256):
-            known = [items for items in people[start : start + 256] if items[-2] in to_internal.index]
-            histories = [[int(to_internal[item]) for item in items[:-2]][-length:] for items in known]
+            known = [items for items in people[start : start + 256] if items[-2] in to_internal]
+            histories = [[to_internal[item] for item in items[:-2] if item in to_internal][-length:] for items in known]
             x_BL = torch.tensor([[0] * (length - len(history)) + history for history in histories])
-            targets_B = torch.tensor([int(to_internal[items[-2]]) for items in known])
+            targets_B = torch.tensor([to_internal[items[-2]] for items in known])
             states_BD = module.torch_model.encode_sessions({"x": x_BL}, items_VD)[:, -1]
             scores_BV = states_BD @ items_VD.T
             scores_BV[:, 0] = -torch.inf
