@@ -115,11 +115,11 @@ bench-night: setup  ## time a night after long and short histories: DAYS, EVENTS
 	@$(JOBS) -m jobs.bench.night $${DAYS:+--days "$$DAYS"} $${EVENTS:+--events "$$EVENTS"} $${RUNS:+--runs "$$RUNS"} \
 		--set "$$SET"
 
-bench-learn: setup  ## train and score beside RecTools and RecBole: DATA, RUNS, STEPS, EPOCHS
+bench-learn: setup  ## train and score beside RecTools and RecBole: DATA, RUNS, STEPS, EPOCHS, MINUTES
 	@for peer in rectools recbole; do \
 		PYTHONPATH=src "$(PYTHON)" -m jobs.ops.setup --bench $$peer || echo "bench-learn: going on without $$peer" >&2; done
 	@$(JOBS) -m jobs.bench.learn $${DATA:+--data "$$DATA"} $${RUNS:+--runs "$$RUNS"} $${STEPS:+--steps "$$STEPS"} \
-		$${EPOCHS:+--epochs "$$EPOCHS"}
+		$${EPOCHS:+--epochs "$$EPOCHS"} $${MINUTES:+--minutes "$$MINUTES"}
 
 bench-large: setup  ## what a training step of a large model costs, on a GPU or a little of it on a CPU: STEPS, SET
 	@$(JOBS) -m jobs.bench.large $${STEPS:+--steps "$$STEPS"} --set "$$SET"

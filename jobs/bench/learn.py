@@ -49,6 +49,7 @@ class Bench:
     cores: int
     steps: int  # per rate
     epochs: int  # at most, for quality; 0 leaves it out
+    minutes: int  # of training at most, for a peer's quality
     precision: str
 
     @property
@@ -87,7 +88,7 @@ def measured(bench: Bench, contender: str, what: str, loss: str) -> Line:
     values = {**SHARED, "data": bench.data, "scratch": bench.scratch, "loss": loss, "cores": bench.cores}
     # A rate ends by its steps, a list needs a model and not a good one.
     epochs = {"rate": 10_000, "quality": bench.epochs, "score": 1}[what]
-    values |= {"steps": bench.steps, "patience": 3, "epochs": epochs}
+    values |= {"steps": bench.steps, "patience": 3, "epochs": epochs, "minutes": bench.minutes}
     if peer is None:
         values["precision"] = bench.precision
     command = [str(python), "-m", module, contender, what, *(f"--{key}={value}" for key, value in values.items())]
@@ -122,6 +123,7 @@ def comparison(lines: list[Line], runs: int) -> Line:
         "time_to_quality_vs_rectools": time_to_quality(lines),
         "score_vs_floor": round(users / floor["users_per_second"], 3),
         **{f"ndcg_{name}": best_ndcg(lines, name) for name in ("ours", "rectools")},
+        "rectools_ended_by_itself": all(line.get("ended_by_itself", True) for line in lines),
         "score_vs_rectools": ratio("rectools", "score", "softmax", "users_per_second"),
         "rate_vs_floor": round(rate / fastest, 3),
         "peak_gib": max(line["peak_gib"] for line in lines if line["step"] == "ours"),
@@ -173,13 +175,18 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=1, help="how often everything runs (default: 1)")
     parser.add_argument("--steps", type=int, default=40, help="steps of each rate (default: 40)")
     parser.add_argument("--epochs", type=int, default=30, help="at most, for quality; 0: without it (default: 30)")
+    parser.add_argument(
+        "--minutes", type=int, default=120, help="of a peer's training for quality; then its best so far counts"
+    )
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="cores that each step may use")
     parser.add_argument(
         "--precision", choices=("float32", "bfloat16"), default=fast_precision(), help="of our products"
     )
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: children and files go too
-    bench = Bench(bench_folder(), args.data.resolve(), args.cores, args.steps, args.epochs, args.precision)
+    bench = Bench(
+        bench_folder(), args.data.resolve(), args.cores, args.steps, args.epochs, args.minutes, args.precision
+    )
     facts: dict[str, Any] = environment(args.cores, ()) | {"shared": SHARED, "precision": args.precision}
     lines = []
     try:

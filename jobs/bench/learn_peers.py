@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from contextlib import suppress
 from typing import Any
@@ -44,7 +45,8 @@ def rectools(people: list[list[str]], args: argparse.Namespace) -> dict[str, Any
             if args.what == "quality":
                 ndcg = _rectools_ndcg(module, people, args.length)
                 epochs.append({"seconds": clock.seconds, "ndcg": ndcg})
-                trainer.should_stop = _stale(epochs) >= args.patience
+                print(f"epoch {len(epochs)}: {clock.seconds:.0f} s, NDCG@10 {ndcg:.4f}", file=sys.stderr, flush=True)
+                trainer.should_stop = _stale(epochs) >= args.patience or clock.seconds >= 60 * args.minutes
             clock.skip()
 
     def trainer() -> Any:
@@ -81,7 +83,7 @@ def rectools(people: list[list[str]], args: argparse.Namespace) -> dict[str, Any
         started = time.perf_counter()
         model.recommend(users=list(range(len(people))), dataset=dataset, k=20, filter_viewed=True)
         return {"users_per_second": len(people) / (time.perf_counter() - started)}
-    return {**clock.said(), "epochs": epochs}
+    return {**clock.said(), "epochs": epochs, "ended_by_itself": bool(epochs) and _stale(epochs) >= args.patience}
 
 
 def _stale(epochs: list[dict[str, float]]) -> int:

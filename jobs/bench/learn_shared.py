@@ -38,7 +38,8 @@ def parsed(doc: str | None, contenders: list[str]) -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--loss", choices=("softmax", "sampled_softmax"), required=True)
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
-    for name in ("cores", "steps", "epochs", "patience", "width", "blocks", "length", "batch-users", "negatives"):
+    limits = ("steps", "epochs", "patience", "minutes")
+    for name in ("cores", *limits, "width", "blocks", "length", "batch-users", "negatives"):
         parser.add_argument(f"--{name}", type=int, required=True)
     for name in ("dropout", "learning-rate"):
         parser.add_argument(f"--{name}", type=float, required=True)
