@@ -28,6 +28,7 @@ from nightjar.score.evaluation import (
     evaluate,
     evaluate_newcomers,
     model_scorer,
+    platform_scorer,
     popularity_scorer,
     window_scorer,
 )
@@ -42,7 +43,7 @@ from nightjar.stores.ledgers import read_rows, record
 from nightjar.stores.tracking import ModelVersion, Tracking
 
 MODELS = ("candidate", "champion")
-CATEGORY = "category"
+CATEGORY, PLATFORM = "category", "platform"
 LEARNED = "learned items only"  # the model, without rows for items that it has not learned
 
 
@@ -151,7 +152,8 @@ def judged(job: Job, lake: Lake, at: Partition, models: dict[str, ModelVersion],
     if neighbours and loaded:  # of the last, the champion where there is one: a pair of rows is enough
         last = list(loaded.values())[-1]
         scorers[LEARNED] = model_scorer(CatalogueModel(last, catalogue), catalogue)
-    scorers |= baseline_scorers(catalogue, sequences) | {CATEGORY: category_scorer(catalogue)}
+    scorers |= baseline_scorers(catalogue, sequences)
+    scorers |= {CATEGORY: category_scorer(catalogue), PLATFORM: platform_scorer(catalogue)}
     return evaluate(
         scorers,
         catalogue,
@@ -180,20 +182,25 @@ def report(found: Evaluation, seed: int) -> dict[str, Any]:
 
 def compared(found: Evaluation) -> list[str]:
     """The scorers that a model is held against; how the fallback does is told where it serves, in `cold_start`."""
-    return [name for name in found.ranks if name not in (CATEGORY, LEARNED)]
+    return [name for name in found.ranks if name not in (CATEGORY, PLATFORM, LEARNED)]
 
 
 def cold_start(job: Job, lake: Lake, at: Partition, found: Evaluation) -> dict[str, Any]:
     """Each strategy on those for whom it is meant: people with one entry, targets that are new, people without any."""
     past, seed, catalogue = before_window(job, at), job.conf.train.seed, found.catalogue
-    scorers = {"popularity": popularity_scorer(catalogue), "popularity of the window": window_scorer(catalogue)}
+    scorers = {
+        "popularity": popularity_scorer(catalogue),
+        "popularity of the window": window_scorer(catalogue),
+        PLATFORM: platform_scorer(catalogue),
+    }
     new = evaluate_newcomers(
         scorers, catalogue, sequences=lake.files(past.of(SEQUENCES)), holdout=lake.files(past.of(HOLDOUT))
     )
     rows: dict[str, Any] = {
         "no history": {"users": new.num_users, **{name: new.intervals(name, seed=seed) for name in new.ranks}}
     }
-    slices, names = found.slices(), [name for name in found.ranks if name in (*MODELS, LEARNED, "popularity", CATEGORY)]
+    shown = (*MODELS, LEARNED, "popularity", CATEGORY, PLATFORM)
+    slices, names = found.slices(), [name for name in found.ranks if name in shown]
     for slice_name in COLD_SLICES:
         if slice_name in slices:
             users = {"users": int(slices[slice_name].sum())}

@@ -137,6 +137,7 @@ def _items(item_ids: Any, day: date) -> dict[str, Any]:
     same = {"category": "tea", "brand": "brand", "price": 2.5, "price_bucket": 5, "first_seen": seen, "last_seen": seen}
     counts = {"num_events": 10, "num_recent": 4, "num_purchases": 1}
     columns = {name: [value] * len(item_ids) for name, value in {**same, **counts}.items()}
+    columns["recent_by_platform"] = [[4, 0, 0, 0, 0, 0]] * len(item_ids)
     return {**columns, "item_id": item_ids, "dt": [day] * len(item_ids), "title": [f"Title of {i}" for i in item_ids]}
 
 
@@ -150,6 +151,7 @@ def _sequences(people: Any, item_ids: Any, day: date, draw: np.random.Generator)
 
     arrays = {c.name: history(c.name) for c in SEQUENCES.columns if c.type.startswith("array")}
     plain = {"user_id": people, "dt": [day] * len(people), "num_events": [_HISTORY] * len(people)}
+    plain["last_platform"] = ["web"] * len(people)
     return {**arrays, **plain}
 
 

@@ -3,9 +3,9 @@
 Ours is what the nightly job does between reading `sequences` and the gate: Spark hands histories to one Python
 worker per core, which encodes, ranks, explains and gives rows, and they are written as the lake writes them. The
 floor is float32 states times the item table and `torch.topk` over all of it, in as many threads, and neither
-reads, encodes, excludes, explains nor writes. Weights are fresh ones, spread as training spreads them: they decide
-what is recommended and not what it costs. Each contender runs in a process of its own. Standard output is JSON
-lines; they are also kept under `bench/results` of NIGHTJAR_HOME.
+reads, encodes, excludes, explains nor writes. What explaining adds is told beside it. Weights are fresh ones, spread
+as training spreads them: they decide what is recommended and not what it costs. Each contender runs in a process of
+its own. Standard output is JSON lines; they are also kept under `bench/results` of NIGHTJAR_HOME.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ _SEED = 20010115
 _MEAN_LENGTH = 15  # entries of a history; at most as many as the model reads
 _USERS_PER_FILE, _CHUNK_USERS = 250_000, 25_000
 _FLOOR_SECONDS = 10.0
+_EXPLAINED_PEOPLE = 10_000
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ def _items(item_ids: Any, draw: np.random.Generator) -> dict[str, Any]:
         "num_events": np.full(num, 10),
         "num_recent": draw.integers(0, 100, num),
         "num_purchases": np.full(num, 1),
+        "recent_by_platform": [[10, 0, 0, 0, 0, 0]] * num,
     }
 
 
@@ -130,6 +133,7 @@ def _histories(users: int, item_ids: Any, longest: int, draw: np.random.Generato
         "price_buckets": lists("price_buckets", ones),
         "category_codes": lists("category_codes", ones),
         "num_events": lengths.astype(np.int32),
+        "last_platform": ["web"] * users,
     }
 
 
@@ -199,7 +203,38 @@ def floor(shape: Shape, cores: int) -> Line:
     return {"seconds": round(best * shape.users / batch, 2), "batches": runs}
 
 
-PARTS: dict[str, Callable[[Shape, int], Line]] = {"ours": ours, "floor": floor}
+def explaining(shape: Shape, cores: int) -> Line:
+    """What explaining costs beside everything else that a worker does, on some people in one thread."""
+    import torch
+
+    from nightjar.learn.histories import open_parquet
+    from nightjar.score.catalogue import Catalogue
+    from nightjar.score.recommend import Champion, Night, Recommender
+
+    class Watched(Recommender):
+        explain_seconds = 0.0
+
+        def _explain(self, *arguments: Any) -> None:
+            begun = time.perf_counter()
+            super()._explain(*arguments)
+            self.explain_seconds += time.perf_counter() - begun
+
+    torch.set_num_threads(1)
+    catalogue = Catalogue.read([shape.folder / "items.parquet"])
+    night = Night(SHOP, DAY, _END, settings_for(shape, cores).score)
+    recommender = Watched(night, catalogue, Champion("nightjar_bench", "1", shape.folder / "model"))
+    with open_parquet(shape.folder / "sequences-0.parquet") as file:
+        people = next(file.iter_batches(batch_size=_EXPLAINED_PEOPLE))
+    started = time.perf_counter()
+    rows = sum(batch.num_rows for batch in recommender.recommend([people]))
+    seconds = time.perf_counter() - started
+    assert rows == people.num_rows * shape.k, f"{rows} rows for {people.num_rows} people"
+    other = seconds - recommender.explain_seconds
+    scale = shape.users / people.num_rows
+    return {"seconds": round(seconds * scale, 2), "explain_vs_score": round(recommender.explain_seconds / other, 3)}
+
+
+PARTS: dict[str, Callable[[Shape, int], Line]] = {"ours": ours, "floor": floor, "explaining": explaining}
 
 
 # -- the run
@@ -244,14 +279,16 @@ def comparison(lines: list[Line], runs: int) -> Line:
     users = max(line["users"] for line in lines)
     best = {
         part: max(line["users_per_second"] for line in lines if line["step"] == part and line["users"] == users)
-        for part in PARTS
+        for part in ("ours", "floor")
     }
+    explained = [line["explain_vs_score"] for line in lines if line["step"] == "explaining" and line["users"] == users]
     of_ours = [line for line in lines if line["step"] == "ours"]
     return {
         "score_vs_floor": round(best["ours"] / best["floor"], 3),
         "users_per_second": best["ours"],
         "peak_gib": max(line["peak_gib"] for line in of_ours),
         "floor_users_per_second": best["floor"],
+        "explain_vs_score": median(explained),
         "peak_gib_by_users": {str(line["users"]): line["peak_gib"] for line in of_ours},
         "users": users,
         "items": lines[0]["items"],

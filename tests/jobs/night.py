@@ -88,6 +88,7 @@ def _items(day: date, silent: tuple[str, ...]) -> pa.Table:
             "num_events": 100 - number,
             "num_recent": number % 6,
             "num_purchases": 0,
+            "recent_by_platform": [number % 6, 0, 0, 0, 0, 0],
         }
         for number, name in enumerate(RING)
     ]
@@ -107,6 +108,7 @@ def _sequences(histories: Histories, day: date) -> pa.Table:
             "price_buckets": [0] * len(entries),
             "category_codes": [0] * len(entries),
             "num_events": len(entries),
+            "last_platform": "web",
         }
         for user, entries in histories.items()
     ]

@@ -133,6 +133,7 @@ class Shop:
             dict.fromkeys(ITEMS.names)
             | {"item_id": item, "dt": day, "category": category, "price_bucket": 1, "first_seen": at(day, 0)}
             | {"last_seen": at(day, 0), "num_events": 1, "num_recent": 1, "num_purchases": 0}
+            | {"recent_by_platform": [1, 0, 0, 0, 0, 0]}
             for item, category in categories.items()
         ]
         self.put(ITEMS, rows)

@@ -82,12 +82,18 @@ def recommended(person: str, rank: int, item: str) -> dict[str, Any]:
 @pytest.fixture
 def lake(home: Home) -> Home:
     """Two people, two items, and the mapping rows that wait."""
-    numbers = {"price_bucket": 0, "num_events": 1, "num_recent": 1, "num_purchases": 0, "first_seen": 0, "last_seen": 0}
+    numbers: dict[str, Any] = dict.fromkeys(("num_events", "num_recent"), 1)
+    numbers |= dict.fromkeys(("price_bucket", "num_purchases", "first_seen", "last_seen"), 0)
+    numbers |= {"recent_by_platform": [1, 0, 0, 0, 0, 0]}
     arrays = {c.name: () for c in SEQUENCES.columns if c.type.startswith("array")}
     people = ("p-ada", "p-bob")
     fill(home, RECOMMENDATIONS, [recommended(p, r, i) for p in people for r, i in ((1, "i1"), (2, "i2"))])
     fill(home, ITEMS, [{"item_id": item, "dt": DAY, "title": "Tea", **numbers} for item in ("i1", "i2")])
-    fill(home, SEQUENCES, [{"user_id": person, "dt": DAY, "num_events": 0, **arrays} for person in people])
+    fill(
+        home,
+        SEQUENCES,
+        [{"user_id": person, "dt": DAY, "num_events": 0, "last_platform": "web", **arrays} for person in people],
+    )
     waiting = home.secrets / "users" / "acme"
     waiting.mkdir(parents=True)
     mapping = [{"shop": "acme", "pseudonym": p, "shop_id": p[2:], "id_kind": "user"} for p in people]

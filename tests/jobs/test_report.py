@@ -39,7 +39,9 @@ DAY = date(2001, 1, 15)
 NOON = datetime(2001, 1, 15, 12, tzinfo=UTC)
 NIGHT = "acme/recommendations/dt=2001-01-15"
 SETTINGS = ("score.k=2", "gate.trailing_days=2", "gate.min_overlap_yesterday=0", "gate.max_fallback_share=1.0")
-NUMBERS = {"price_bucket": 0, "num_events": 1, "num_recent": 1, "num_purchases": 0, "first_seen": 0, "last_seen": 0}
+NUMBERS: dict[str, Any] = dict.fromkeys(("num_events", "num_recent"), 1)
+NUMBERS |= dict.fromkeys(("price_bucket", "num_purchases", "first_seen", "last_seen"), 0)
+NUMBERS |= {"recent_by_platform": [1, 0, 0, 0, 0, 0]}
 ARRAYS: dict[str, list[Any]] = {
     name: []
     for name in ("item_ids", "kinds", "event_ts", "platforms", "session_ordinals", "price_buckets", "category_codes")
@@ -136,7 +138,11 @@ def night(home: Home) -> Home:
     fill(home, RECOMMENDATIONS, rows, {"num_candidates": 8})
     titles = {"i1": "Tea", "i2": None}
     fill(home, ITEMS, [{"item_id": item, "dt": DAY, "title": title, **NUMBERS} for item, title in titles.items()])
-    fill(home, SEQUENCES, [{"user_id": person, "dt": DAY, "num_events": 0, **ARRAYS} for person in PEOPLE])
+    fill(
+        home,
+        SEQUENCES,
+        [{"user_id": person, "dt": DAY, "num_events": 0, "last_platform": "web", **ARRAYS} for person in PEOPLE],
+    )
     for day, num_events in ((before, 5), (DAY, 7)):
         fill(home, EVENTS, [event(PEOPLE[0], number, day) for number in range(num_events)])
         fill(home, SESSIONS, [session(person, day) for person in PEOPLE])
@@ -211,7 +217,7 @@ def test_overlap_is_known_when_the_night_was_published_before(night: Home, sourc
     """One of two items stood in the only list of yesterday that was published."""
     before = DAY - timedelta(days=1)
     fill(night, ITEMS, [{"item_id": "i2", "dt": before, "title": None, **NUMBERS}])
-    fill(night, SEQUENCES, [{"user_id": PEOPLE[0], "dt": before, "num_events": 0, **ARRAYS}])
+    fill(night, SEQUENCES, [{"user_id": PEOPLE[0], "dt": before, "num_events": 0, "last_platform": "web", **ARRAYS}])
     fill(night, RECOMMENDATIONS, [recommended(PEOPLE[0], 1, "i2", before)], {"num_candidates": 1})
     script = str(repository() / "jobs" / "publish.py")
     argv = [sys.executable, script, "--source", str(source), "--recommendations", NIGHT.replace("15", "14")]

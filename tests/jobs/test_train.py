@@ -55,6 +55,7 @@ def fill(home: Home, histories: Sequence[Sequence[str]], *, day: date = PAST) ->
                 "item_ids": list(items),
                 "event_ts": [START + 60 * place for place in range(len(items))],
                 "num_events": len(items),
+                "last_platform": "web",
                 **dict.fromkeys(
                     ("kinds", "platforms", "session_ordinals", "price_buckets", "category_codes"), [1] * len(items)
                 ),

@@ -34,7 +34,7 @@ def test_an_item_by_hand(spark: SparkSession) -> None:
         event("d", -6 * DAYS, attributes={"title": "New", "category": None}, price=None),
         event("e", 0, price=3.0),
         event("f", 0, price=4.0, attributes=None),  # the same instant: the larger event_id is later
-        event("g", 1, kind="purchase", price=None, attributes={"title": None}),
+        event("g", 1, kind="purchase", price=None, attributes={"title": None}, platform="app"),
         event("h", 2, bot_rule="rate", price=99.0),
         event("i", 1 * DAYS, price=98.0, attributes={"title": "Tomorrow"}),
         event("j", 0, kind="search", item_id=None),
@@ -55,6 +55,7 @@ def test_an_item_by_hand(spark: SparkSession) -> None:
             "num_events": 6,
             "num_recent": 4,
             "num_purchases": 2,
+            "recent_by_platform": [3, 1, 0, 0, 0, 0],
         }
     }
 

@@ -74,8 +74,9 @@ def category_code(item_id: str) -> int:
 
 def expected_sequences(rows: Sequence[Row], as_of: date, max_events: int) -> dict[str, Row]:
     sessions = {row["event_id"]: row["session_id"] for row in session_rows(rows, GAP)}
-    result = {}
-    for person, runs in folded([row for row in rows if row["event_ts"].date() <= as_of], KINDS).items():
+    past, result = [row for row in rows if row["event_ts"].date() <= as_of], {}
+    last = {person: events[-1]["platform"] for person, events in by_person(past).items()}
+    for person, runs in folded(past, KINDS).items():
         latest = runs[-max_events:]
         names = list(dict.fromkeys(sessions[run["event_id"]] for run in latest))
         result[person] = {
@@ -85,6 +86,7 @@ def expected_sequences(rows: Sequence[Row], as_of: date, max_events: int) -> dic
             "kinds": [Kind(run["kind"]).code for run in latest],
             "event_ts": [int(run["event_ts"].timestamp()) for run in latest],
             "platforms": [Platform(run["platform"]).code for run in latest],
+            "last_platform": last[person],
             "session_ordinals": [names.index(sessions[run["event_id"]]) + 1 for run in latest],
             "price_buckets": [BUCKETS.get(run["item_id"], 0) for run in latest],
             "category_codes": [category_code(run["item_id"]) for run in latest],

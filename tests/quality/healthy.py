@@ -110,6 +110,7 @@ def sequence(number: int, **changes: Any) -> Row:
         "price_buckets": [0, 10, 5],
         "category_codes": [0, 4095, 1],
         "num_events": 3,
+        "last_platform": "app",
     }
     return row | changes
 

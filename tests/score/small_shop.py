@@ -52,6 +52,7 @@ def item_rows(*items: tuple[str, int, int, int]) -> pa.Table:
             "num_events": num_events,
             "num_recent": num_recent,
             "num_purchases": 0,
+            "recent_by_platform": [num_recent, 0, 0, 0, 0, 0],  # the web is all there is
         }
         for name, num_recent, num_events, silent in items
     ]
@@ -76,6 +77,7 @@ def sequence_rows(histories: dict[str, str]) -> pa.RecordBatch:
                 "price_buckets": [0] * n,
                 "category_codes": [0] * n,
                 "num_events": n,
+                "last_platform": "web",
             }
         )
     return pa.RecordBatch.from_pylist(rows, schema=arrow_schema(SEQUENCES))

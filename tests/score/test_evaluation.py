@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 from tests.score.small_shop import item_rows, night, random_histories, sequence_rows
 
 from nightjar.contracts import HOLDOUT
@@ -244,6 +245,33 @@ def test_newcomers_are_the_people_that_the_evaluation_leaves_out(window: Window)
     by_events = sorted(NAMES, key=lambda name: (-NAMES.index(name), name))  # i29 has most events of the window
     for name, order in (("popularity", POPULAR), ("window", by_events)):
         assert found.ranks[name].tolist() == [order.index(item) + 1.0 if item in order else MISS for item in new]
+
+
+def test_the_platform_scorer_asks_where_people_were_last() -> None:
+    by_platform = [[1, 5000 * (name == "i03"), 0, 0, 0, 0] for name in NAMES]
+    place = ITEMS.schema.get_field_index("recent_by_platform")
+    catalogue = Catalogue.from_items(ITEMS.set_column(place, "recent_by_platform", pa.array(by_platform)))
+    rows = sequence_rows({"app": "V:i00", "unknown": "V:i02", "store": ""})
+    place = rows.schema.get_field_index("last_platform")
+    rows = rows.set_column(place, "last_platform", pa.array(["app", None, "store"]))
+    histories = histories_from_arrow(rows, catalogue.vocabulary, max_length=100)
+    scores = evaluation.platform_scorer(catalogue)(evaluation.People(rows, histories))
+    ranked = [[NAMES[n] for n in np.argsort(-row)] for row in scores]
+    assert ranked == [["i03", *(name for name in POPULAR if name != "i03")], POPULAR, POPULAR]
+
+
+def test_newcomers_who_only_searched_are_known_by_their_platform(tmp_path: Path) -> None:
+    window = Window(
+        tmp_path, {"searched": "", "known": "V:i01"}, {"searched": "V:i02", "known": "V:i03", "new": "V:i04"}
+    )
+    asked: list[list[str | None]] = []
+
+    def scorer(people: evaluation.People) -> NDArray[np.float32]:
+        asked.append(people.rows.column("last_platform").to_pylist())
+        return CATALOGUE.popularity.scores(len(people.histories))
+
+    evaluation.evaluate_newcomers({"it": scorer}, CATALOGUE, sequences=[window.sequences], holdout=[window.holdout])
+    assert asked == [["web", None]]
 
 
 def test_the_category_scorer_puts_touched_categories_first() -> None:

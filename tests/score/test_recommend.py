@@ -123,6 +123,32 @@ def test_people_without_usable_history_get_what_is_popular(champion: Callable[..
     assert [row["score"] for row in found["nobody"]] == [10, 10, 9, 9, 9]
 
 
+def test_who_was_last_in_the_app_gets_what_is_popular_there(champion: Callable[..., Champion]) -> None:
+    """The app's events are all of the five least popular items; held-out people are shown the shop's, as ever."""
+    loved = POPULAR[-5:]
+    by_platform = [
+        [ITEMS["num_recent"][n].as_py(), 4000 if name in loved else 0, 0, 0, 0, 0] for n, name in enumerate(NAMES)
+    ]
+    place = ITEMS.schema.get_field_index("recent_by_platform")
+    catalogue = Catalogue.from_items(ITEMS.set_column(place, "recent_by_platform", pa.array(by_platform)))
+    rows = sequence_rows({"app": "", "web": "", "known": "V:i01"})
+    place = rows.schema.get_field_index("last_platform")
+    rows = rows.set_column(place, "last_platform", pa.array(["app", None, "app"]))
+
+    def served_with(**changes: object) -> dict[str, list[Row]]:
+        return lists(Recommender(night(**changes), catalogue, champion(KNOWN)), rows)
+
+    found = served_with()
+    assert set(items(found["app"])) == set(loved)
+    assert {(row["strategy"], row["reason_code"]) for row in found["app"]} == {("platform", "popular_on_platform")}
+    assert items(found["web"]) == POPULAR[:5]
+    assert {row["strategy"] for row in found["web"]} == {"popular"}
+    assert {row["strategy"] for row in found["known"]} == {"model"}
+    drawn = served_with(held_out_share=1.0)["known"]
+    assert items(drawn) == POPULAR[:5]
+    assert {row["strategy"] for row in drawn} == {"held_out"}
+
+
 def test_without_a_champion_everybody_gets_what_is_popular() -> None:
     found = served(None, random_histories(20, NAMES, seed=5), exclude="none")
     assert {tuple(items(rows)) for rows in found.values()} == {tuple(POPULAR[:5])}

@@ -101,6 +101,7 @@ def items(item_ids: Sequence[str] = ITEM_IDS, *, day: date = DAY) -> Rows:
             "num_events": 10,
             "num_recent": 4,
             "num_purchases": 1,
+            "recent_by_platform": [4, 0, 0, 0, 0, 0],
         }
         for item in item_ids
     ]
@@ -110,6 +111,7 @@ def sequences(people: Sequence[str], *, day: date = DAY, history: Sequence[str] 
     codes = [1] * len(history)
     names = ("kinds", "event_ts", "platforms", "session_ordinals", "price_buckets", "category_codes")
     row = {"dt": day, "item_ids": list(history), **dict.fromkeys(names, codes), "num_events": len(history)}
+    row["last_platform"] = "web"
     return [{"user_id": person, **row} for person in people]
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from nightjar.contracts.table import Column, Ratio, Table
 
 #: Where a recommended item comes from.
-STRATEGIES = ("model", "category", "popular", "held_out")
+STRATEGIES = ("model", "category", "platform", "popular", "held_out")
 
 #: Those that serve for want of something better.
-FALLBACKS = ("category", "popular")
+FALLBACKS = ("category", "platform", "popular")
 
 _SHOP = Column("shop", "string", "Name of the shop: one warehouse serves several.", nullable=False)
 _DT = Column("dt", "date", "The night's day.", nullable=False)
@@ -34,13 +34,15 @@ RECOMMENDATIONS = Table(
             "strategy",
             "string",
             "model; category: popular in the categories of a history that the model cannot read;"
-            " popular: popular in the shop; held_out: the same, by the draw of `score.held_out_share`.",
+            " platform: popular on the platform where the person was last; popular: popular in the shop;"
+            " held_out: the same, by the draw of `score.held_out_share`.",
             nullable=False,
         ),
         Column(
             "reason_code",
             "string",
-            "because_viewed, because_carted, because_bought, popular_in_category, popular_now, chosen_by_shop (a pin).",
+            "because_viewed, because_carted, because_bought, popular_in_category, popular_on_platform, popular_now,"
+            " chosen_by_shop (a pin).",
             nullable=False,
         ),
         Column("evidence_item_id", "string", "The item of the history without which this one would lose most score."),

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from nightjar.contracts import SEQUENCES, BadInput, Kind
+from nightjar.contracts import SEQUENCES, BadInput, Kind, Platform
 from nightjar.contracts.render import arrow_schema
 from nightjar.learn.histories import open_parquet
 from nightjar.learn.protocols import Cases
@@ -108,6 +108,7 @@ def sequence_rows(histories: pa.ListArray) -> pa.Table:
         "user_id": pa.array([f"{row:016x}" for row in range(len(histories))]),
         "dt": pa.array([_UNDATED] * len(histories)),
         "num_events": pa.array(lengths),
+        "last_platform": pa.array([Platform.OTHER.value] * len(histories)),
     }
     for name, values in entries.items():
         columns[name] = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values))

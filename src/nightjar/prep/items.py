@@ -7,13 +7,14 @@ from datetime import date, timedelta
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from nightjar.contracts import ITEMS, Kind
+from nightjar.contracts import ITEMS, Kind, Platform
 
 
 def items_from(events: DataFrame, as_of: date, *, recent_days: int) -> DataFrame:
     """One row per item that people (not bots) touched on or before `as_of`.
 
     `num_recent` counts the last `recent_days`: the popularity of the baseline and of the fallback.
+    `recent_by_platform` is the same, platform by platform.
 
     Facts such as title and price are the latest non-null ones in the order (event_ts, event_id).
     """
@@ -27,6 +28,9 @@ def items_from(events: DataFrame, as_of: date, *, recent_days: int) -> DataFrame
         F.count("*").alias("num_events"),
         F.count(F.when(recent, 1)).alias("num_recent"),
         F.count(F.when(F.col("kind") == Kind.PURCHASE.value, 1)).alias("num_purchases"),
+        F.array(*[F.count_if(recent & (F.col("platform") == one.value)) for one in Platform]).alias(
+            "recent_by_platform"
+        ),
     )
     return with_price_bucket(grouped).withColumn("dt", F.lit(as_of)).select(*ITEMS.names)
 

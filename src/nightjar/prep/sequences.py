@@ -86,14 +86,17 @@ def sequences_from(
         F.size("all").alias("num_events"),
         F.slice("all", F.greatest(F.lit(1), F.size("all") - max_events + 1), max_events).alias("latest"),
     ).withColumn("sessions", F.array_sort(F.array_distinct("latest.session")))
-    rows = past.select("user_id").distinct().join(latest, "user_id", "left")
+    last_platform = F.max_by("platform", F.struct("event_ts", "event_id")).alias("last_platform")
+    rows = past.groupBy("user_id").agg(last_platform).join(latest, "user_id", "left")
     arrays = rows.select(
         "user_id",
+        "last_platform",
         F.coalesce("num_events", F.lit(0)).alias("num_events"),
         F.coalesce("latest", F.array().cast(latest.schema["latest"].dataType)).alias("latest"),
         "sessions",
     )
-    return arrays.select("user_id", "num_events", F.lit(as_of).alias("dt"), *_arrays()).select(*SEQUENCES.names)
+    whole = arrays.select("user_id", "num_events", "last_platform", F.lit(as_of).alias("dt"), *_arrays())
+    return whole.select(*SEQUENCES.names)
 
 
 def _arrays() -> list[Column]:

@@ -68,6 +68,7 @@ LISTED_VALUES: dict[str, tuple[str, ...]] = {
         "because_carted",
         "because_bought",
         "popular_in_category",
+        "popular_on_platform",
         "popular_now",
         "chosen_by_shop",
     ),

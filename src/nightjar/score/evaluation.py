@@ -18,7 +18,7 @@ Protocol, for a window that begins after day A (`dt=A`):
 - All scorers rank the very same rows with the same exclusions.
 
 Slices: people with little or much history, by the whole row of `sequences`; targets of the tail, by the items'
-events up to A; the platform of the latest entry, where the rows have one.
+events up to A; the platform of the latest event, where the rows have one.
 
 Legend: B people of a batch, N items of the catalogue, K places of a list.
 """
@@ -49,8 +49,8 @@ from nightjar.score.model import CatalogueModel
 #: Cells of people x items ranked at once: 32 MiB of scores, about ten times that at the peak.
 CELLS = 2**23
 
-#: Column of `sequences` that slices read where it is there.
-_PLATFORMS = "platforms"
+#: Column of `sequences` that slices and the platforms' popularity read where it is there.
+_LAST_PLATFORM = "last_platform"
 
 #: Rows of `sequences` looked up in the holdout at once.
 READ_ROWS = 2**16
@@ -85,7 +85,7 @@ class Judged(NamedTuple):
 
     history_lengths_B: Indices  #: entries, whole
     targets_B: Indices  #: position of the target, `UNSEEN` outside of the catalogue
-    platforms_B: Indices  #: `Platform.code` of the latest entry; 0 unknown
+    platforms_B: Indices  #: `Platform.code` of the latest event; 0 unknown
 
 
 @dataclass
@@ -218,7 +218,8 @@ def evaluate_newcomers(
     new = new.filter(pc.greater(pc.list_value_length(new.column("item_ids")), 0))
     histories = pa.ListArray.from_arrays(pa.array(np.zeros(new.num_rows + 1, np.int32)), pa.array([], pa.string()))
     codes = pa.ListArray.from_arrays(pa.array(np.zeros(new.num_rows + 1, np.int32)), pa.array([], pa.int64()))
-    rows = pa.RecordBatch.from_arrays([new.column("user_id"), histories, codes, codes], names=list(COLUMNS))
+    columns = [new.column("user_id"), histories, codes, codes, _last_platforms(sequences, new.column("user_id"))]
+    rows = pa.RecordBatch.from_arrays(columns, names=[*COLUMNS, _LAST_PLATFORM])
     for start in range(0, rows.num_rows, judge.batch_users):
         part = slice(start, start + judge.batch_users)
         judge.batch(rows[part], new.column("item_ids")[part])
@@ -346,6 +347,13 @@ def category_scorer(catalogue: Catalogue) -> Scorer:
     return scores
 
 
+def platform_scorer(catalogue: Catalogue) -> Scorer:
+    """What is popular on the platform where a person was last, as the fallback serves."""
+    orders = [catalogue.popularity_on(platform) or catalogue.popularity for platform in Platform]
+    scores_PN = np.stack([catalogue.popularity.scores_N, *(one.scores_N for one in orders)])  # code 0: not known
+    return lambda people: scores_PN[_platforms(people.rows)]
+
+
 #: The baselines that are fitted on histories, by name.
 _FITTED: dict[str, type[Markov] | type[Cooccurrence] | type[ItemKnn]] = {
     "markov": Markov,
@@ -396,18 +404,26 @@ def _training_entries(files: Sequence[str | Path], catalogue: Catalogue) -> Iter
 def _read_rows(files: Sequence[str | Path]) -> Iterator[pa.RecordBatch]:
     for file in files:
         with open_parquet(file) as parquet:
-            columns = [*COLUMNS, *({_PLATFORMS} & set(parquet.schema_arrow.names))]
+            columns = [*COLUMNS, *({_LAST_PLATFORM} & set(parquet.schema_arrow.names))]
             yield from parquet.iter_batches(batch_size=READ_ROWS, columns=columns)
 
 
 def _platforms(rows: pa.RecordBatch) -> Indices:
-    """Platform code of each row's latest entry; 0 where there is none, or no such column."""
-    if _PLATFORMS not in rows.schema.names:
+    """Platform code of each row's latest event; 0 where it is not known, or there is no such column."""
+    if _LAST_PLATFORM not in rows.schema.names:
         return np.zeros(rows.num_rows, np.int64)
-    lists = rows.column(_PLATFORMS)
-    codes = np.append(np.asarray(lists.flatten()).astype(np.int64), 0)
-    lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0)).astype(np.int64)
-    return np.where(lengths > 0, codes[np.cumsum(lengths) - 1], 0)
+    places = pc.index_in(rows.column(_LAST_PLATFORM), pa.array([platform.value for platform in Platform]))
+    return np.asarray(pc.fill_null(places, -1)).astype(np.int64) + 1
+
+
+def _last_platforms(files: Sequence[str | Path], people: pa.Array) -> pa.Array:
+    """Where these people were last, of those who only searched; null for others."""
+    found = pa.nulls(len(people), pa.string())
+    for rows in _read_rows(files):
+        if _LAST_PLATFORM in rows.schema.names:
+            where = pc.index_in(people, rows.column("user_id").cast(pa.string()))
+            found = pc.coalesce(rows.column(_LAST_PLATFORM).take(where).cast(pa.string()), found)
+    return found
 
 
 def _read_holdout(files: Sequence[str | Path]) -> pa.RecordBatch:

@@ -1,4 +1,8 @@
-"""What people get of whom the model can read nothing: what is popular in the categories they touched, then at all."""
+"""What people get of whom the model can read nothing.
+
+What is popular in the categories they touched, then on the platform where they were last, or at all where that is
+not known.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from nightjar.contracts import Platform
+from nightjar.learn.baselines import Popularity
 from nightjar.score.catalogue import Catalogue
 from nightjar.score.rulebook import Cap
 
@@ -14,19 +20,31 @@ Indices = NDArray[np.int64]
 
 REASON, NAME = "popular_now", "popularity"
 CATEGORY_REASON = "popular_in_category"
+PLATFORM_REASON = "popular_on_platform"
 
 
 class Fallback:
     """Available items by `items.num_recent`, then `items.num_events`, then item id: a total order."""
 
-    def __init__(self, catalogue: Catalogue, available: NDArray[np.bool_]) -> None:
-        order = catalogue.popularity.order
+    def __init__(
+        self, catalogue: Catalogue, available: NDArray[np.bool_], popularity: Popularity | None = None
+    ) -> None:
+        """`popularity`: in another order than the catalogue's."""
+        self._catalogue, self._available = catalogue, available
+        order = (popularity or catalogue.popularity).order
         self.order = order[available[order]]
-        self.num_recent = catalogue.num_recent
+        self._on: dict[Platform, Fallback] = {}
         # The same order within each category.
         categories = catalogue.categories[self.order]
         self._by_category = np.argsort(categories, kind="stable")
         self._starts = np.searchsorted(categories[self._by_category], np.arange(len(catalogue.category_names) + 1))
+
+    def on(self, platform: Platform) -> Fallback:
+        """The same items by what is popular there; itself where the shop has no other platform."""
+        if platform not in self._on:
+            popularity = self._catalogue.popularity_on(platform)
+            self._on[platform] = Fallback(self._catalogue, self._available, popularity) if popularity else self
+        return self._on[platform]
 
     def first(self, k: int, *, without: Indices) -> Indices:
         """The k most popular positions that are not in `without`; fewer if the catalogue has no more."""

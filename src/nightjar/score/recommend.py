@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 
-from nightjar.contracts import RECOMMENDATIONS
+from nightjar.contracts import RECOMMENDATIONS, Platform
 from nightjar.contracts.published import STRATEGIES
 from nightjar.contracts.render import arrow_schema
 from nightjar.learn.checkpoint import load_model
@@ -38,15 +38,20 @@ DIGITS = 6
 _SCHEMA = arrow_schema(RECOMMENDATIONS)
 
 #: Where an item comes from; places in `STRATEGIES` are `Lists.sources_BK`.
-_BY_MODEL, _BY_CATEGORY, _BY_POPULARITY, _HELD_OUT = range(len(STRATEGIES))
+_BY_MODEL, _BY_CATEGORY, _BY_PLATFORM, _BY_POPULARITY, _HELD_OUT = range(len(STRATEGIES))
 
 #: What a rule did to a row; places in this list are `Lists.rules_BK`.
 RULES = ("", "pinned", "cap_given_way")
 _PINNED, _CAP_GAVE_WAY = 1, 2
 
 #: `REASONS` of `explain`, then those of what no history explains.
-_REASON_CODES = (*REASONS, fallback.CATEGORY_REASON, fallback.REASON, "chosen_by_shop")
-_OF_CATEGORY, _OF_POPULARITY, _OF_SHOP = range(len(REASONS), len(_REASON_CODES))
+_REASON_CODES = (*REASONS, fallback.CATEGORY_REASON, fallback.PLATFORM_REASON, fallback.REASON, "chosen_by_shop")
+_OF_CATEGORY, _OF_PLATFORM, _OF_POPULARITY, _OF_SHOP = range(len(REASONS), len(_REASON_CODES))
+
+#: The reason of each strategy; the model's own are found item by item.
+_REASON_OF = np.array([0, _OF_CATEGORY, _OF_PLATFORM, _OF_POPULARITY, _OF_POPULARITY])
+
+_NOTHING = np.empty(0, np.int64)
 
 #: Candidates beside the places of a list where caps may rule some out, as a multiple of the places.
 _CANDIDATES_PER_PLACE = 5
@@ -106,10 +111,12 @@ class People(NamedTuple):
 
     whole: Histories
     read: Histories | None
+    platforms_B: list[str | None]  #: where each was last; None unknown
 
     def part(self, start: int, length: int) -> People:
         chosen = np.arange(start, min(start + length, len(self.whole)))
-        return People(self.whole.take(chosen), self.read and self.read.take(chosen))
+        platforms_B = self.platforms_B[start : start + length]
+        return People(self.whole.take(chosen), self.read and self.read.take(chosen), platforms_B)
 
 
 class Lists(NamedTuple):
@@ -159,7 +166,7 @@ class Recommender:
     A list has exactly k distinct items unless fewer may be shown to that person. The champion's
     come first; what is missing is filled up by the fallback. People without an entry that the model
     knows, and everybody when there is no champion, get the fallback alone: what is popular in the categories
-    of their history, then what is popular. Rules choose and move; pins come last.
+    of their history, then on the platform where they were last. Rules choose and move; pins come last.
     People drawn by `[score] held_out_share` get what is popular although the champion knows them.
     """
 
@@ -204,7 +211,10 @@ class Recommender:
     def people(self, rows: pa.RecordBatch) -> People:
         """Histories of a record batch: looking ids up costs the vocabularies' size each time, so many at once."""
         whole = histories_from_arrow(rows, self.catalogue.vocabulary, max_length=WHOLE)
-        return People(whole, self.model.read(rows) if self.model else None)
+        platforms_B: list[str | None] = [None] * rows.num_rows
+        if "last_platform" in rows.schema.names:
+            platforms_B = rows.column("last_platform").to_pylist()
+        return People(whole, self.model.read(rows) if self.model else None, platforms_B)
 
     def _drawn(self, people: People) -> NDArray[np.bool_]:
         """Who sees no model, of those whom it knows."""
@@ -236,7 +246,7 @@ class Recommender:
         if len(readable):
             ours = _of(readable, excluded, len(people.whole))
             candidates_BM[readable] = self._choose(lists, people, surface, readable, states_BD, ours)
-        self._fill_up(lists, people.whole, excluded, surface, candidates_BM)
+        self._fill_up(lists, people, excluded, surface, candidates_BM)
         if surface.rules.pins:
             lists = self._pin(lists, surface.rules, excluded)
         if surface.rules.pins or surface.rules.caps or surface.rules.diversity:
@@ -291,21 +301,23 @@ class Recommender:
     def _fill_up(
         self,
         lists: Lists,
-        whole: Histories,
+        people: People,
         excluded: rules.Pairs,
         surface: _Surface,
         candidates_BM: NDArray[np.int64],
     ) -> None:
         """What is missing, person by person: the fallback, and where caps leave none of it, what they kept out."""
-        by_row = np.argsort(excluded.rows, kind="stable")
+        whole, by_row = people.whole, np.argsort(excluded.rows, kind="stable")
         bounds = np.searchsorted(excluded.rows[by_row], np.arange(len(lists.items_BK) + 1))
         for row in np.flatnonzero((lists.items_BK == NONE).any(axis=1)).tolist():
             ruled_out = excluded.items[by_row[bounds[row] : bounds[row + 1]]]
             num_model = int(lists.filled_BK[row].sum())
+            popular = surface.fallback
             if num_model == 0 and lists.sources_BK[row, 0] != _HELD_OUT:
                 categories = self._categories(whole.items[whole.offsets[row] : whole.offsets[row + 1]] - 1)
-                self._append(lists, row, surface, ruled_out, categories)
-            self._append(lists, row, surface, ruled_out, None)
+                self._append_of(categories, lists, row, surface, ruled_out)
+                popular = self._popular(surface, people.platforms_B[row])
+            self._append(popular, lists, row, surface, ruled_out)
             if surface.rules.caps:
                 self._give_way(lists, row, surface, ruled_out, candidates_BM[row])
             self._score(lists, row, num_model)
@@ -314,30 +326,36 @@ class Recommender:
         categories = np.unique(self.catalogue.categories[positions])
         return categories[categories >= 0]
 
-    def _append(
-        self,
-        lists: Lists,
-        row: int,
-        surface: _Surface,
-        ruled_out: NDArray[np.int64],
-        categories: NDArray[np.int64] | None,
+    def _popular(self, surface: _Surface, platform: str | None) -> Fallback:
+        return surface.fallback.on(Platform(platform)) if platform else surface.fallback
+
+    def _append_of(
+        self, categories: NDArray[np.int64], lists: Lists, row: int, surface: _Surface, ruled_out: NDArray[np.int64]
     ) -> None:
-        """The fallback's items of some categories, or of all, behind what the list has."""
+        """The fallback's items of some categories, the first of the list."""
+        more = (
+            surface.fallback.first_of(categories, surface.rules.k, without=ruled_out) if len(categories) else _NOTHING
+        )
+        more = _within(surface.rules, more, _NOTHING)
+        lists.items_BK[row, : len(more)] = more
+        lists.sources_BK[row, : len(more)] = _BY_CATEGORY
+
+    def _append(
+        self, popular: Fallback, lists: Lists, row: int, surface: _Surface, ruled_out: NDArray[np.int64]
+    ) -> None:
+        """What is popular, behind what the list has."""
         having = lists.items_BK[row][lists.filled_BK[row]]
         missing, without = surface.rules.k - len(having), np.union1d(ruled_out, having)
-        if missing == 0 or (categories is not None and not len(categories)):
+        if missing == 0:
             return
-        if categories is not None:
-            more = surface.fallback.first_of(categories, missing, without=without)
-            more = _within(surface.rules, more, having)
-        elif surface.rules.caps:
-            more = surface.fallback.within(surface.rules.caps, missing, having=having, without=without)
+        if surface.rules.caps:
+            more = popular.within(surface.rules.caps, missing, having=having, without=without)
         else:
-            more = surface.fallback.first(missing, without=without)
+            more = popular.first(missing, without=without)
         places = slice(len(having), len(having) + len(more))
         lists.items_BK[row, places] = more
-        if categories is not None:
-            lists.sources_BK[row, places] = _BY_CATEGORY
+        if popular is not surface.fallback:
+            lists.sources_BK[row, places] = _BY_PLATFORM
 
     def _give_way(
         self,
@@ -391,7 +409,7 @@ class Recommender:
         )
 
     def _explain(self, lists: Lists, people: People, readable: NDArray[np.int64], states_BD: torch.Tensor) -> None:
-        lists.reasons_BK[:] = np.array([0, _OF_CATEGORY, _OF_POPULARITY, _OF_POPULARITY])[lists.sources_BK]
+        lists.reasons_BK[:] = _REASON_OF[lists.sources_BK]
         if len(readable):
             assert self.model is not None
             assert people.read is not None

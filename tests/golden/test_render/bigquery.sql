@@ -65,21 +65,6 @@ CREATE TABLE IF NOT EXISTS identity (
   apart_rule STRING OPTIONS (description = 'One of the ApartRule values; null where links alone decided.')
 ) OPTIONS (description = 'One member (a device or a login) whose person changed on a day.');
 
-CREATE TABLE IF NOT EXISTS items (
-  item_id STRING NOT NULL OPTIONS (description = 'The shop\'s item id.'),
-  dt DATE NOT NULL OPTIONS (description = 'As of the end of this shop\'s day: nothing later can move the row.'),
-  title STRING OPTIONS (description = 'Latest title the log gave.'),
-  category STRING OPTIONS (description = 'Latest category the log gave.'),
-  brand STRING OPTIONS (description = 'Latest brand the log gave.'),
-  price FLOAT64 OPTIONS (description = 'Latest price of one piece. (shop\'s currency)'),
-  price_bucket INT64 NOT NULL OPTIONS (description = 'Decile of the price among priced items, 1 to 10; 0 without a price.'),
-  first_seen DATETIME NOT NULL OPTIONS (description = 'First event with the item in the window. (UTC)'),
-  last_seen DATETIME NOT NULL OPTIONS (description = 'Last event with the item in the window. (UTC)'),
-  num_events INT64 NOT NULL OPTIONS (description = 'Events of people (not bots) with the item in the window. (events)'),
-  num_recent INT64 NOT NULL OPTIONS (description = 'Events in the latest days of `score.popular_days`: what baselines and fallback call popular. (events)'),
-  num_purchases INT64 NOT NULL OPTIONS (description = 'Purchase rows in the window. (events)')
-) OPTIONS (description = 'One item as of a day, from what the log says of it up to then.');
-
 CREATE TABLE IF NOT EXISTS vocabulary (
   item_id STRING NOT NULL OPTIONS (description = 'The shop\'s item id.'),
   dt DATE NOT NULL OPTIONS (description = 'As of the end of this shop\'s day: nothing later can move the row.'),
@@ -367,8 +352,8 @@ CREATE TABLE IF NOT EXISTS recommendations (
   rank INT64 NOT NULL OPTIONS (description = '1 is best.'),
   item_id STRING NOT NULL OPTIONS (description = 'The shop\'s item id.'),
   score FLOAT64 NOT NULL OPTIONS (description = 'Model score; falls with rank, comparable within one person only.'),
-  strategy STRING NOT NULL OPTIONS (description = 'model; category: popular in the categories of a history that the model cannot read; popular: popular in the shop; held_out: the same, by the draw of `score.held_out_share`.'),
-  reason_code STRING NOT NULL OPTIONS (description = 'because_viewed, because_carted, because_bought, popular_in_category, popular_now, chosen_by_shop (a pin).'),
+  strategy STRING NOT NULL OPTIONS (description = 'model; category: popular in the categories of a history that the model cannot read; platform: popular on the platform where the person was last; popular: popular in the shop; held_out: the same, by the draw of `score.held_out_share`.'),
+  reason_code STRING NOT NULL OPTIONS (description = 'because_viewed, because_carted, because_bought, popular_in_category, popular_on_platform, popular_now, chosen_by_shop (a pin).'),
   evidence_item_id STRING OPTIONS (description = 'The item of the history without which this one would lose most score.'),
   evidence_2_item_id STRING OPTIONS (description = 'The next one, where its effect is not small beside the first\'s.'),
   evidence_3_item_id STRING OPTIONS (description = 'The one after that.'),

@@ -122,34 +122,6 @@ COMMENT ON COLUMN identity.component_id IS 'Smallest login of all that links con
 COMMENT ON COLUMN identity.num_members IS 'Devices and logins of the component on that day. (members)';
 COMMENT ON COLUMN identity.apart_rule IS 'One of the ApartRule values; null where links alone decided.';
 
-CREATE TABLE IF NOT EXISTS items (
-  item_id TEXT NOT NULL,
-  dt DATE NOT NULL,
-  title TEXT,
-  category TEXT,
-  brand TEXT,
-  price DOUBLE PRECISION,
-  price_bucket INTEGER NOT NULL,
-  first_seen TIMESTAMP NOT NULL,
-  last_seen TIMESTAMP NOT NULL,
-  num_events BIGINT NOT NULL,
-  num_recent BIGINT NOT NULL,
-  num_purchases BIGINT NOT NULL
-);
-COMMENT ON TABLE items IS 'One item as of a day, from what the log says of it up to then.';
-COMMENT ON COLUMN items.item_id IS 'The shop''s item id.';
-COMMENT ON COLUMN items.dt IS 'As of the end of this shop''s day: nothing later can move the row.';
-COMMENT ON COLUMN items.title IS 'Latest title the log gave.';
-COMMENT ON COLUMN items.category IS 'Latest category the log gave.';
-COMMENT ON COLUMN items.brand IS 'Latest brand the log gave.';
-COMMENT ON COLUMN items.price IS 'Latest price of one piece. (shop''s currency)';
-COMMENT ON COLUMN items.price_bucket IS 'Decile of the price among priced items, 1 to 10; 0 without a price.';
-COMMENT ON COLUMN items.first_seen IS 'First event with the item in the window. (UTC)';
-COMMENT ON COLUMN items.last_seen IS 'Last event with the item in the window. (UTC)';
-COMMENT ON COLUMN items.num_events IS 'Events of people (not bots) with the item in the window. (events)';
-COMMENT ON COLUMN items.num_recent IS 'Events in the latest days of `score.popular_days`: what baselines and fallback call popular. (events)';
-COMMENT ON COLUMN items.num_purchases IS 'Purchase rows in the window. (events)';
-
 CREATE TABLE IF NOT EXISTS vocabulary (
   item_id TEXT NOT NULL,
   dt DATE NOT NULL,
@@ -715,8 +687,8 @@ COMMENT ON COLUMN recommendations.user_id IS 'In the lake the pseudonym, in the 
 COMMENT ON COLUMN recommendations.rank IS '1 is best.';
 COMMENT ON COLUMN recommendations.item_id IS 'The shop''s item id.';
 COMMENT ON COLUMN recommendations.score IS 'Model score; falls with rank, comparable within one person only.';
-COMMENT ON COLUMN recommendations.strategy IS 'model; category: popular in the categories of a history that the model cannot read; popular: popular in the shop; held_out: the same, by the draw of `score.held_out_share`.';
-COMMENT ON COLUMN recommendations.reason_code IS 'because_viewed, because_carted, because_bought, popular_in_category, popular_now, chosen_by_shop (a pin).';
+COMMENT ON COLUMN recommendations.strategy IS 'model; category: popular in the categories of a history that the model cannot read; platform: popular on the platform where the person was last; popular: popular in the shop; held_out: the same, by the draw of `score.held_out_share`.';
+COMMENT ON COLUMN recommendations.reason_code IS 'because_viewed, because_carted, because_bought, popular_in_category, popular_on_platform, popular_now, chosen_by_shop (a pin).';
 COMMENT ON COLUMN recommendations.evidence_item_id IS 'The item of the history without which this one would lose most score.';
 COMMENT ON COLUMN recommendations.evidence_2_item_id IS 'The next one, where its effect is not small beside the first''s.';
 COMMENT ON COLUMN recommendations.evidence_3_item_id IS 'The one after that.';

@@ -65,21 +65,6 @@ CREATE TABLE IF NOT EXISTS identity (
   apart_rule VARCHAR COMMENT 'One of the ApartRule values; null where links alone decided.'
 ) COMMENT = 'One member (a device or a login) whose person changed on a day.';
 
-CREATE TABLE IF NOT EXISTS items (
-  item_id VARCHAR NOT NULL COMMENT 'The shop''s item id.',
-  dt DATE NOT NULL COMMENT 'As of the end of this shop''s day: nothing later can move the row.',
-  title VARCHAR COMMENT 'Latest title the log gave.',
-  category VARCHAR COMMENT 'Latest category the log gave.',
-  brand VARCHAR COMMENT 'Latest brand the log gave.',
-  price DOUBLE COMMENT 'Latest price of one piece. (shop''s currency)',
-  price_bucket INTEGER NOT NULL COMMENT 'Decile of the price among priced items, 1 to 10; 0 without a price.',
-  first_seen TIMESTAMP_NTZ(6) NOT NULL COMMENT 'First event with the item in the window. (UTC)',
-  last_seen TIMESTAMP_NTZ(6) NOT NULL COMMENT 'Last event with the item in the window. (UTC)',
-  num_events BIGINT NOT NULL COMMENT 'Events of people (not bots) with the item in the window. (events)',
-  num_recent BIGINT NOT NULL COMMENT 'Events in the latest days of `score.popular_days`: what baselines and fallback call popular. (events)',
-  num_purchases BIGINT NOT NULL COMMENT 'Purchase rows in the window. (events)'
-) COMMENT = 'One item as of a day, from what the log says of it up to then.';
-
 CREATE TABLE IF NOT EXISTS vocabulary (
   item_id VARCHAR NOT NULL COMMENT 'The shop''s item id.',
   dt DATE NOT NULL COMMENT 'As of the end of this shop''s day: nothing later can move the row.',
@@ -367,8 +352,8 @@ CREATE TABLE IF NOT EXISTS recommendations (
   rank INTEGER NOT NULL COMMENT '1 is best.',
   item_id VARCHAR NOT NULL COMMENT 'The shop''s item id.',
   score DOUBLE NOT NULL COMMENT 'Model score; falls with rank, comparable within one person only.',
-  strategy VARCHAR NOT NULL COMMENT 'model; category: popular in the categories of a history that the model cannot read; popular: popular in the shop; held_out: the same, by the draw of `score.held_out_share`.',
-  reason_code VARCHAR NOT NULL COMMENT 'because_viewed, because_carted, because_bought, popular_in_category, popular_now, chosen_by_shop (a pin).',
+  strategy VARCHAR NOT NULL COMMENT 'model; category: popular in the categories of a history that the model cannot read; platform: popular on the platform where the person was last; popular: popular in the shop; held_out: the same, by the draw of `score.held_out_share`.',
+  reason_code VARCHAR NOT NULL COMMENT 'because_viewed, because_carted, because_bought, popular_in_category, popular_on_platform, popular_now, chosen_by_shop (a pin).',
   evidence_item_id VARCHAR COMMENT 'The item of the history without which this one would lose most score.',
   evidence_2_item_id VARCHAR COMMENT 'The next one, where its effect is not small beside the first''s.',
   evidence_3_item_id VARCHAR COMMENT 'The one after that.',

@@ -87,7 +87,8 @@ items: item_id STRING NOT NULL,
   last_seen TIMESTAMP NOT NULL,
   num_events BIGINT NOT NULL,
   num_recent BIGINT NOT NULL,
-  num_purchases BIGINT NOT NULL
+  num_purchases BIGINT NOT NULL,
+  recent_by_platform ARRAY<BIGINT> NOT NULL
 vocabulary: item_id STRING NOT NULL,
   dt DATE NOT NULL,
   item_index INT NOT NULL,
@@ -101,7 +102,8 @@ sequences: user_id STRING NOT NULL,
   session_ordinals ARRAY<INT> NOT NULL,
   price_buckets ARRAY<INT> NOT NULL,
   category_codes ARRAY<INT> NOT NULL,
-  num_events INT NOT NULL
+  num_events INT NOT NULL,
+  last_platform STRING NOT NULL
 holdout: user_id STRING NOT NULL,
   dt DATE NOT NULL,
   item_ids ARRAY<STRING> NOT NULL,

@@ -40,6 +40,7 @@ from nightjar.stores.warehouse.connection import Connection, Passing, Warehouse,
 from nightjar.stores.warehouse.pointer import Held
 from nightjar.stores.warehouse.schema import NIGHTLY
 from nightjar.stores.warehouse.user_scores import load_user_scores, stage_user_scores, user_scores_audits
+from nightjar.stores.warehouse.views import ITEM_FACTS
 from nightjar.stores.warehouse.workbench import Workbench, parquet, rows_of
 
 #: People whose lists are compared with those of the night before.
@@ -290,7 +291,7 @@ def _published_already(db: Connection, night: Night, new_users: int) -> Publicat
 
 def _audit(db: Connection, night: Night, conf: Conf) -> dict[str, Seen]:
     bench = db.bench
-    bench.table("stage_items", rows_of(ITEMS, night.items, prefix=_shop_column(night)))
+    bench.table("stage_items", rows_of(ITEM_FACTS, night.items, prefix=_shop_column(night)))
     stage_lists(bench, night.partition)
     _stage_yesterday(db, night.partition)
     num_items = bench.number("SELECT count(*) FROM stage_items")

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from nightjar.contracts import (
     DATA_QUALITY,
-    ITEMS,
     MARTS,
     PROMOTIONS,
     PUBLISH_LOG,
@@ -20,14 +19,14 @@ from nightjar.contracts import (
 )
 from nightjar.contracts.render import Physical, ratios_view, warehouse_ddl
 from nightjar.stores.warehouse.connection import Connection
-from nightjar.stores.warehouse.views import views
+from nightjar.stores.warehouse.views import ITEM_FACTS, views
 
 _SHOP = RECOMMENDATIONS.column("shop")
 
 WAREHOUSE_ITEMS = Table(
     "items",
     "One item as of a published night.",
-    (_SHOP, *ITEMS.columns),
+    (_SHOP, *ITEM_FACTS.columns),
     key=("shop", "item_id"),
     order=("shop", "item_id"),
 )

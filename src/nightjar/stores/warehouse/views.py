@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nightjar.contracts import ITEMS, PUBLISH_LOG, RECOMMENDATIONS, USER_SCORES, Column
 from nightjar.contracts.render import view_ddl
@@ -35,6 +35,9 @@ def _of(table_columns: tuple[Column, ...], alias: str, *names: str) -> tuple[tup
     return tuple((known[name], f"{alias}.{name}") for name in (names or known))
 
 
+#: What of an item leaves the lake: no list fits a column that every BI tool reads.
+ITEM_FACTS = replace(ITEMS, columns=tuple(column for column in ITEMS.columns if not column.type.startswith("array")))
+
 _SHOP = RECOMMENDATIONS.column("shop")
 _DT = RECOMMENDATIONS.column("dt")
 _USER = Column("user_id", "string", "The shop's own id of the person.")
@@ -60,7 +63,7 @@ CURRENT = View(
     "The recommendations of the night that publish_current names, with their items.",
     (
         *_of(RECOMMENDATIONS.columns, "r"),
-        *_of(ITEMS.columns, "i", *_ATTRIBUTES),
+        *_of(ITEM_FACTS.columns, "i", *_ATTRIBUTES),
         (_PUBLISH_ID, "c.publish_id"),
     ),
     f"publish_current c\nJOIN recommendations r ON r.shop = c.shop AND r.dt = c.dt\n{_ITEM_OF_ROW}",
@@ -114,7 +117,11 @@ FACT = View(
 DIM_ITEMS = View(
     "v_dim_items",
     "Star schema: items with their attributes, as of each night that the warehouse holds.",
-    ((_ITEM_KEY, _key("i.shop", "CAST(i.dt AS VARCHAR)", "i.item_id")), (_SHOP, "i.shop"), *_of(ITEMS.columns, "i")),
+    (
+        (_ITEM_KEY, _key("i.shop", "CAST(i.dt AS VARCHAR)", "i.item_id")),
+        (_SHOP, "i.shop"),
+        *_of(ITEM_FACTS.columns, "i"),
+    ),
     "items i",
 )
 
