@@ -85,7 +85,10 @@ def write_nights(shape: Shape) -> None:
         folder.mkdir(parents=True)
         _write_lists(folder, day, people, item_ids, k, draw)
         _write(folder / "items.parquet", ITEMS, _items(item_ids, day))
-        _write(folder / "sequences.parquet", SEQUENCES, _sequences(people, item_ids, day, draw))
+        with pq.ParquetWriter(folder / "sequences.parquet", arrow_schema(SEQUENCES)) as writer:
+            for start in range(0, len(people), _CHUNK_USERS):
+                some = people[start : start + _CHUNK_USERS]
+                writer.write_table(_table(SEQUENCES, _sequences(some, item_ids, day, draw)))
     mapping = {
         "shop": [SHOP] * shape.users,
         "pseudonym": people,
@@ -155,9 +158,13 @@ def _sequences(people: Any, item_ids: Any, day: date, draw: np.random.Generator)
     return {**arrays, **plain}
 
 
-def _write(path: Path, table: Table, columns: dict[str, Any]) -> None:
+def _table(table: Table, columns: dict[str, Any]) -> pa.Table:
     schema = arrow_schema(table)
-    pq.write_table(pa.table([columns[name] for name in schema.names], schema=schema), path)
+    return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def _write(path: Path, table: Table, columns: dict[str, Any]) -> None:
+    pq.write_table(_table(table, columns), path)
 
 
 def night(shape: Shape, day: date, new_users: Path) -> Night:
