@@ -131,9 +131,9 @@ bench-publish: setup  ## time publishing a night beside a plain COPY of its file
 	@$(JOBS) -m jobs.bench.publish $${USERS:+--users "$$USERS"} $${RUNS:+--runs "$$RUNS"} \
 		$${TARGETS:+--targets "$$TARGETS"}
 
-bench-score: setup  ## time scoring from sequences to written rows beside a product and a top-k: USERS, ITEMS, K, RUNS
+bench-score: setup  ## time scoring from sequences to written rows beside a product and a top-k: USERS, ITEMS, K, RUNS, HEAP
 	@$(JOBS) -m jobs.bench.score $${USERS:+--users "$$USERS"} $${ITEMS:+--items "$$ITEMS"} $${K:+--k "$$K"} \
-		$${RUNS:+--runs "$$RUNS"}
+		$${RUNS:+--runs "$$RUNS"} $${HEAP:+--heap-gib "$$HEAP"}
 
 bench-page: setup  ## write docs/benchmarks/prep.md from what the benchmarks left
 	@$(JOBS) -m jobs.bench.page

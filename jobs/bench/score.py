@@ -53,6 +53,7 @@ class Shape:
     users: int
     items: int
     k: int
+    heap_gib: int  # of Spark's JVM, which takes what it may before it collects
 
     @property
     def folder(self) -> Path:
@@ -60,13 +61,14 @@ class Shape:
 
     @property
     def options(self) -> list[str]:
-        return [f"--users={self.users}", f"--items={self.items}", f"--k={self.k}"]
+        return [f"--users={self.users}", f"--items={self.items}", f"--k={self.k}", f"--heap-gib={self.heap_gib}"]
 
 
 def settings_for(shape: Shape, cores: int) -> Conf:
     """As a night has them, on as many cores."""
     sets = [f"score.k={shape.k}", f"spark.master='local[{cores}]'", "spark.java_options='-XX:+UseParallelGC'"]
-    return load_conf(sets=[*sets, f"spark.shuffle_partitions={2 * cores}"])
+    sets += [f"spark.shuffle_partitions={2 * cores}", f"spark.driver_memory_gib={shape.heap_gib}"]
+    return load_conf(sets=sets)
 
 
 # -- the night's files
@@ -200,7 +202,7 @@ def floor(shape: Shape, cores: int) -> Line:
             started = time.perf_counter()
             torch.topk(states_BD @ items_ND.T, shape.k)
             best, runs = min(best, time.perf_counter() - started), runs + 1
-    return {"seconds": round(best * shape.users / batch, 2), "batches": runs}
+    return {"seconds": round(best * shape.users / batch, 4), "batches": runs}
 
 
 def explaining(shape: Shape, cores: int) -> Line:
@@ -231,7 +233,7 @@ def explaining(shape: Shape, cores: int) -> Line:
     assert rows == people.num_rows * shape.k, f"{rows} rows for {people.num_rows} people"
     other = seconds - recommender.explain_seconds
     scale = shape.users / people.num_rows
-    return {"seconds": round(seconds * scale, 2), "explain_vs_score": round(recommender.explain_seconds / other, 3)}
+    return {"seconds": round(seconds * scale, 4), "explain_vs_score": round(recommender.explain_seconds / other, 3)}
 
 
 PARTS: dict[str, Callable[[Shape, int], Line]] = {"ours": ours, "floor": floor, "explaining": explaining}
@@ -268,6 +270,7 @@ def _line(shape: Shape, part: str, cores: int) -> Line:
         "users": shape.users,
         "items": shape.items,
         "k": shape.k,
+        "heap_gib": shape.heap_gib,
         "users_per_second": round(shape.users / done.said["seconds"]),
         "cpu_seconds_of_the_process": round(cpu, 1),
         "peak_gib": round(done.peak_gib, 3),
@@ -293,6 +296,7 @@ def comparison(lines: list[Line], runs: int) -> Line:
         "users": users,
         "items": lines[0]["items"],
         "k": lines[0]["k"],
+        "heap_gib": lines[0]["heap_gib"],
         "runs": runs,
     }
 
@@ -303,11 +307,13 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=100_000, help="items (default: 100,000)")
     parser.add_argument("--k", type=int, default=20, help="rows per person (default: 20)")
     parser.add_argument("--runs", type=int, default=1, help="how often each contender runs (default: 1)")
+    heap = load_conf().spark.driver_memory_gib
+    parser.add_argument("--heap-gib", type=int, default=heap, help=f"of Spark's JVM (default: {heap}, as a night)")
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="default: all there are")
     parser.add_argument("--part", choices=sorted(PARTS), help=argparse.SUPPRESS)
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: children and files go too
-    shapes = [Shape(int(users), args.items, args.k) for users in args.users.split()]
+    shapes = [Shape(int(users), args.items, args.k, args.heap_gib) for users in args.users.split()]
     if args.part:
         print(json.dumps(PARTS[args.part](shapes[0], args.cores)))
         return
