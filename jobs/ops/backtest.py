@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import Any
 
 import pyarrow as pa
 from jobs.ops.summary import table
+from jobs.ops.warm import WarmJobs
 
 from nightjar.contracts import REALISED, BadInput
 from nightjar.contracts.render import arrow_schema
@@ -88,8 +88,9 @@ class Backtest:
         """The nights, and the days after the last one in which its people are watched."""
         return _days(self.first, self.last + timedelta(days=self.conf.realised.window_days))
 
-    def command(self, job: str, flag: str, day: date, *more: str) -> list[str]:
-        argv = [sys.executable, str(repository() / "jobs" / f"{job}.py"), "--source", self.source.argument]
+    def arguments(self, job: str, flag: str, day: date, *more: str) -> list[str]:
+        """The job's script and its arguments."""
+        argv = [str(repository() / "jobs" / f"{job}.py"), "--source", self.source.argument]
         argv += [f"--{flag}", f"{self.source.name}/{flag}/dt={day}", "--run", "backtest", "--conf", str(self.model)]
         return [*argv, *(part for one in self.sets for part in ("--set", one)), *more]
 
@@ -101,22 +102,28 @@ def run(backtest: Backtest) -> Iterator[Row]:
         BadInput: a job failed that no night can do without.
     """
     shutil.rmtree(backtest.home.root, ignore_errors=True)  # what an earlier replay knew must not be known again
-    for day in backtest.days:
-        if backtest.source.name == SYNTHETIC:
-            _job(backtest, "simulate", "events", day, "--raw", str(backtest.raw))
-        for job, flag in KNOW.items():
-            _job(backtest, job, flag, day, *(["--raw", str(backtest.raw)] if job == "clean" else []))
-        if day in backtest.nights:
-            for job, flag in DECIDE.items():
-                _job(backtest, job, flag, day)
-        yield from _looked_back(backtest, day)
+    environ = {**os.environ, "NIGHTJAR_HOME": str(backtest.home.root), "PYTHONPATH": _python_path()}
+    with WarmJobs(environ) as jobs:
+        for day in backtest.days:
+            if backtest.source.name == SYNTHETIC:
+                _job(jobs, backtest, "simulate", "events", day, "--raw", str(backtest.raw))
+            for job, flag in KNOW.items():
+                _job(jobs, backtest, job, flag, day, *(["--raw", str(backtest.raw)] if job == "clean" else []))
+            if day in backtest.nights:
+                for job, flag in DECIDE.items():
+                    _job(jobs, backtest, job, flag, day)
+            yield from _looked_back(jobs, backtest, day)
 
 
-def _looked_back(backtest: Backtest, day: date) -> Iterator[Row]:
+def _python_path() -> str:
+    return os.pathsep.join([str(repository() / "src"), str(repository())])
+
+
+def _looked_back(jobs: WarmJobs, backtest: Backtest, day: date) -> Iterator[Row]:
     night = day - timedelta(days=backtest.conf.realised.window_days)
     if night not in backtest.nights:
         return
-    _job(backtest, "realise", "sessions", day, "--replayed")
+    _job(jobs, backtest, "realise", "sessions", day, "--replayed")
     at = REALISED.at(backtest.source.name, night)
     rows = [row for row in read_rows(Lake(backtest.home.lake), REALISED, at) if row["origin"] == realised.REPLAYED]
     if rows:
@@ -125,20 +132,17 @@ def _looked_back(backtest: Backtest, day: date) -> Iterator[Row]:
     yield from rows
 
 
-def _job(backtest: Backtest, job: str, flag: str, day: date, *more: str) -> None:
+def _job(jobs: WarmJobs, backtest: Backtest, job: str, flag: str, day: date, *more: str) -> None:
     log = backtest.home.root / "logs" / f"{day}-{job}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    environ = {**os.environ, "NIGHTJAR_HOME": str(backtest.home.root), "PYTHONPATH": str(repository() / "src")}
-    with log.open("w") as out:
-        command = backtest.command(job, flag, day, *more)
-        done = subprocess.run(command, env=environ, stdout=out, stderr=subprocess.STDOUT, check=False)
+    code = jobs.run(backtest.arguments(job, flag, day, *more), log)
     said: Row = {}
     if (path := backtest.home.result(backtest.source.name, day, job)).is_file():
         said = json.loads(path.read_text(encoding="utf-8"))
     print(
         f"{day} {job:10} {said.get('status', 'no result')} {said.get('seconds', 0):.0f} s", file=sys.stderr, flush=True
     )
-    if done.returncode and job not in MAY_FAIL:
+    if code and job not in MAY_FAIL:
         raise BadInput(f"{job} of {day} failed: {said.get('error') or 'it left no result'}", f"less {log}")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -48,13 +47,13 @@ def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("simulate", *backtest.KNOW, *backtest.DECIDE, "realise"):
         (tmp_path / "jobs").mkdir(exist_ok=True)
         (tmp_path / "jobs" / f"{name}.py").write_text(JOB)
-    command = Backtest.command
+    arguments = Backtest.arguments
 
     def beside(self: Backtest, job: str, flag: str, day: date, *more: str) -> list[str]:
-        real = command(self, job, flag, day, *more)
-        return [sys.executable, str(tmp_path / "jobs" / f"{job}.py"), *real[2:]]
+        real = arguments(self, job, flag, day, *more)
+        return [str(tmp_path / "jobs" / f"{job}.py"), *real[1:]]
 
-    monkeypatch.setattr(Backtest, "command", beside)
+    monkeypatch.setattr(Backtest, "arguments", beside)
     return tmp_path
 
 
