@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.providers.standard.hooks.subprocess import SubprocessHook
-from airflow.sdk import BaseOperator, Context
+from airflow.sdk import Asset, AssetAlias, BaseOperator, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from nightjar.contracts import BAD_DATA, BadInput, Partition
@@ -29,6 +29,13 @@ from nightjar.settings import Conf, day_before, load_conf, load_source, reposito
 CHECKOUT = repository()
 HOME = Path(os.environ.get("NIGHTJAR_HOME") or CHECKOUT / ".nightjar").absolute()
 ENVIRONMENT = Path(os.environ.get("NIGHTJAR_JOBS_ENV") or CHECKOUT / ".envs" / "jobs").absolute()
+
+#: A night that drifted; the DAG training waits for it.
+DRIFT = Asset("nightjar_drift")
+
+#: What the night's watch may say: an alias is an event only where it is given one.
+RETRAIN = AssetAlias("nightjar_retrain")
+
 SYNTHETIC = "synthetic"  # the bundled shop, the only one whose raw logs we write ourselves
 
 
@@ -45,19 +52,22 @@ class Night:
 
     @classmethod
     def of(cls, params: Mapping[str, Any], dag_run: Any) -> Night:
-        """Resolve a run: scheduled, by hand (with a logical date or without) or backfilled."""
-        shop = load_source(params["source"])
+        """Resolve a run: scheduled, by hand (with a logical date or without), backfilled, or started by a night."""
+        nights = [event.extra for event in getattr(dag_run, "consumed_asset_events", None) or ()]
+        told = max(nights, key=lambda night: str(night["day"]), default={})
+        shop = load_source(told.get("source") or params["source"])
         moment = dag_run.logical_date or dag_run.run_after
-        day = date.fromisoformat(params["day"]) if params["day"] else day_before(moment, shop.time_zone)
-        raw = params["raw"] or (str(HOME / "raw" / SYNTHETIC) if shop.name == SYNTHETIC else "")
+        named = params["day"] or told.get("day")
+        day = date.fromisoformat(named) if named else day_before(moment, shop.time_zone)
+        raw = params.get("raw") or (str(HOME / "raw" / SYNTHETIC) if shop.name == SYNTHETIC else "")
         return cls(shop.name, raw, day, file_name(dag_run.run_id), params["model"], tuple(params["set"]))
 
     def partition(self, table: str) -> Partition:
         return Partition(self.source, table, self.day)
 
-    def result(self, job: str) -> Path:
-        """The result manifest that the job writes."""
-        return HOME / "runs" / self.source / self.day.isoformat() / f"{job}.json"
+    def result(self, name: str) -> Path:
+        """The result manifest of that name."""
+        return HOME / "runs" / self.source / self.day.isoformat() / f"{name}.json"
 
     def settings(self) -> Conf:
         return load_conf(files=[self.model_file], source=load_source(self.source), sets=list(self.set))
@@ -119,6 +129,7 @@ class _Judged(BaseOperator):
     """What both kinds of job share: the night's overrides, a clean slate, the verdict."""
 
     job: str
+    prefix: str = ""  # before the manifest's name
     arguments_field: str
 
     def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
@@ -138,7 +149,15 @@ class _Judged(BaseOperator):
             raise AirflowFailException(str(error)) from error
 
     def _forget_old_result(self, night: Night) -> None:
-        night.result(self.job).unlink(missing_ok=True)
+        self._result(night).unlink(missing_ok=True)
+
+    def _result(self, night: Night) -> Path:
+        return night.result(f"{self.prefix}{self.job}")
+
+    def _counts(self, night: Night) -> dict[str, Any]:
+        """What the job said of itself, once it is done."""
+        said: dict[str, Any] = json.loads(self._result(night).read_text(encoding="utf-8"))["counts"]
+        return said
 
 
 class SparkJob(_Judged, SparkSubmitOperator):
@@ -157,7 +176,7 @@ class SparkJob(_Judged, SparkSubmitOperator):
             super().execute(context)
         except AirflowException as error:
             self.log.error("%s", error)
-        judge(night.result(self.job), night.run, self._exit_code)
+        judge(self._result(night), night.run, self._exit_code)
 
     @property
     def _exit_code(self) -> int | None:
@@ -177,10 +196,11 @@ class PythonJob(_Judged):
     template_fields: Sequence[str] = ("argv",)
     arguments_field = "argv"
 
-    def __init__(self, *, job: str, argv: list[str], **kwargs: Any) -> None:
+    def __init__(self, *, job: str, argv: list[str], prefix: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.job = job
-        self.argv = argv
+        self.prefix = prefix
+        self.argv = [*argv, *(["--prefix", prefix] if prefix else [])]
         self._hook: SubprocessHook | None = None
 
     def execute(self, context: Context) -> None:
@@ -188,12 +208,24 @@ class PythonJob(_Judged):
         self._forget_old_result(night)
         self._hook = SubprocessHook()
         outcome = self._hook.run_command(self.argv, cwd=str(CHECKOUT))
-        judge(night.result(self.job), night.run, outcome.exit_code)
+        judge(self._result(night), night.run, outcome.exit_code)
 
     def on_kill(self) -> None:
         process = self._hook and self._hook.sub_process
         if process and process.poll() is None:
             stop_tree(process.pid)
+
+
+class Watching(PythonJob):
+    """Tell the DAG training of a night that drifted."""
+
+    def execute(self, context: Context) -> None:
+        super().execute(context)
+        night = self._night(context)
+        if drifted := self._counts(night).get("drifted"):
+            said = {"source": night.source, "day": night.day.isoformat(), "drifted": drifted}
+            context["outlet_events"][RETRAIN].add(DRIFT, extra=said)
+            self.log.info("%s: the DAG training is told", ", ".join(drifted))
 
 
 class Landing(PythonJob):
@@ -237,9 +269,15 @@ def spark_job(verb: str, *, table: str, raw: bool = False, **operator: Any) -> S
     )
 
 
-def python_job(verb: str, *, table: str, **operator: Any) -> PythonJob:
+def python_job(verb: str, *, table: str, more: Sequence[str] = (), **operator: Any) -> PythonJob:
     """The task that runs `jobs/<verb>.py` for the night's partition of `table`, without Spark."""
-    return PythonJob(task_id=verb, job=verb, argv=_argv(verb, table), **operator)
+    return PythonJob(task_id=verb, job=verb, argv=[*_argv(verb, table), *more], **operator)
+
+
+def watching(task_id: str, **operator: Any) -> Watching:
+    """The task that holds the night against those before it."""
+    argv = _argv("watch", "recommendations")
+    return Watching(task_id=task_id, job="watch", argv=argv, outlets=[RETRAIN], **operator)
 
 
 def landing(task_id: str, **operator: Any) -> Landing:

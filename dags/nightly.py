@@ -2,84 +2,38 @@
 
 A run handles the day before its logical date, in the shop's time zone; a run without logical date
 (started by hand) the day before it was started; the param `day` names any other day. Every task is
-safe to run twice. What to do when one is red: `docs/runbook.md`, one heading per task.
+safe to run twice. The champion that the DAG `training` keeps young scores; only where there is none does the night
+train one itself. What to do when a task is red: `docs/runbook.md`, one heading per task.
 """
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, CronTriggerTimetable, Param
+from airflow.sdk import DAG
 
-from _tasks import SYNTHETIC, Night, landing, python_job, spark_job
-from nightjar.settings import load_source
+from _shop import DAY_PARAM, DEFAULT_ARGS, MODEL_PARAM, RAW_PARAM, SCHEDULED, SET_PARAM, SOURCE_PARAM, at, doc
+from _tasks import Night, landing, python_job, spark_job, watching
 
-SOURCE = os.environ.get("NIGHTJAR_SOURCE") or SYNTHETIC
-RAW = os.environ.get("NIGHTJAR_RAW") or None
-
-# Not CronPartitionTimetable(run_offset=-1), nor CronDataIntervalTimetable: both step back by cron ticks.
-# Where clocks skip 02:00 in spring the tick before 03:00 is the same instant, and a day is lost.
-# Our day is the calendar's, see settings.day_before.
-AT_TWO = CronTriggerTimetable("0 2 * * *", timezone=load_source(SOURCE).time_zone)
-
-PARAMS = {
-    "source": Param(
-        SOURCE,
-        type="string",
-        pattern="^[a-z][a-z0-9_]*$",
-        description="A mapping under conf/sources/; also the shop's name.",
-    ),
-    "raw": Param(
-        RAW,
-        type=["null", "string"],
-        pattern="^/",
-        description="Absolute path of the raw logs; needed by every source but the synthetic shop.",
-    ),
-    "day": Param(
-        None,
-        type=["null", "string"],
-        format="date",
-        description="The shop's day; empty: the day before the logical date.",
-    ),
-    "model": Param(
-        "sasrec",
-        type="string",
-        enum=["sasrec", "esasrec", "bert4rec", "hstu", "gru", "lstm", "hstu-large"],
-        description="A file under conf/models/.",
-    ),
-    "set": Param(
-        [],
-        type="array",
-        items={"type": "string", "pattern": r"^[a-z_]+\.[a-z0-9_]+=[ -~]+$"},
-        description='Settings that differ from conf/base.toml, each "section.key=value".',
-    ),
-}
-
-
-def doc(task: str, sentence: str) -> str:
-    return f"{sentence}\n\nRed? Read `docs/runbook.md#{task}`."
-
+AT_TWO = at("0 2 * * *")
 
 with DAG(
     "nightly",
-    schedule=None if os.environ.get("NIGHTJAR_SCHEDULE") == "off" else AT_TWO,
+    schedule=AT_TWO if SCHEDULED else None,
     catchup=False,
     max_active_runs=1,
-    params=PARAMS,
+    params={
+        "source": SOURCE_PARAM,
+        "raw": RAW_PARAM,
+        "day": DAY_PARAM,
+        "model": MODEL_PARAM,
+        "set": SET_PARAM,
+    },
     tags=["nightjar", "nightly"],
     doc_md=__doc__,
     user_defined_macros={"night": Night.of},
-    default_args={
-        "owner": "nightjar",
-        # Only environment failures get here: bad data fails a task at once, see _tasks.judge.
-        "retries": 2,
-        "retry_delay": timedelta(minutes=1),
-        "retry_exponential_backoff": 3,
-        "max_retry_delay": timedelta(minutes=15),
-        "execution_timeout": timedelta(hours=2),
-    },
+    default_args=DEFAULT_ARGS,
 ) as dag:
     land = landing("land", doc_md=doc("land", "Have the day's raw logs: the synthetic shop writes its own."))
     clean = spark_job(
@@ -112,7 +66,8 @@ with DAG(
     train = python_job(
         "train",
         table="sequences",
-        doc_md=doc("train", "Train a candidate when the policy says that one is due."),
+        more=("--when", "missing"),
+        doc_md=doc("train", "Train a candidate where no champion serves yet; later ones are the DAG training's."),
         execution_timeout=timedelta(hours=8),  # resumable: a retry goes on from its last checkpoint
     )
     evaluate = python_job(
@@ -146,9 +101,8 @@ with DAG(
     score = spark_job(
         "score", table="recommendations", doc_md=doc("score", "Rank items for every eligible person with the champion.")
     )
-    watch = python_job(
+    watch = watching(
         "watch",
-        table="recommendations",
         doc_md=doc("watch", "Hold inputs, scores and lists against the nights before, before anybody sees them."),
     )
     publish = python_job(

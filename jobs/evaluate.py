@@ -36,7 +36,6 @@ from nightjar.score.model import CatalogueModel
 from nightjar.score.recommend import Champion, Night, night_rules
 from nightjar.score.rulebook import load_facts, load_rulebook, rules_file
 from nightjar.settings import repository
-from nightjar.stores.home import Home
 from nightjar.stores.job import Job, arguments, run
 from nightjar.stores.lake import Lake
 from nightjar.stores.ledgers import read_rows, record
@@ -49,7 +48,7 @@ LEARNED = "learned items only"  # the model, without rows for items that it has 
 
 def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     lake, at, tracking = Lake(job.home.lake), args.sequences, Tracking(job.home, job.shop)
-    champion, candidate = tracking.champion(), find_candidate(job.home, at, tracking)
+    champion, candidate = tracking.champion(), find_candidate(job, at, tracking)
     earlier = standing(read_rows(lake, PROMOTIONS, at.of(PROMOTIONS)), candidate, champion)
     if earlier is not None:
         carry_out(earlier, candidate, champion, tracking)
@@ -82,9 +81,9 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     return counts(row)
 
 
-def find_candidate(home: Home, at: Partition, tracking: Tracking) -> ModelVersion | None:
-    """The version that this night's training registered; None when it failed, or found nothing due."""
-    path = home.result(at.shop, at.day, "train")
+def find_candidate(job: Job, at: Partition, tracking: Tracking) -> ModelVersion | None:
+    """The version that the training before this registered; None when it failed, or found nothing due."""
+    path = job.result(at.day, "train")
     if not path.is_file():
         return None
     result = json.loads(path.read_text(encoding="utf-8"))

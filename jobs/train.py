@@ -1,8 +1,9 @@
 """Histories to a candidate model, when the policy says that one is due.
 
 Reads `sequences` and `vocabulary` as of `holdout_days` before the night. Writes a run with a new
-version of the shop's registered model to MLflow; the alias `champion` is not touched. Due means: no
-champion, a champion older than `train.max_age_days`, or `train.force`.
+version of the shop's registered model to MLflow; the alias `champion` is not touched. `train.force` asks for it, and
+`--when` says when else: `due`, without a champion or with one older than `train.max_age_days`; `missing`, without one
+only; `drift`, also with one older than `train.drift_age_days`; `now`.
 Safe to run twice: data and settings that were trained before give the version of then. Safe to kill:
 workers keep a checkpoint beside the result manifest. If one of them dies, all are started again from it, up to
 `train.max_restarts` times; if the job dies, the next run of the night goes on from it.
@@ -53,6 +54,7 @@ from nightjar.stores.tracking import REQUIREMENTS, ModelVersion, Tracking
 NOT_IN_FINGERPRINT = {
     "processes",
     "max_age_days",
+    "drift_age_days",
     "checkpoint_every_steps",
     "launcher",
     "max_restarts",
@@ -67,7 +69,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     lake, tracking = Lake(job.home.lake), Tracking(job.home, job.shop)
     past = args.sequences.on(args.sequences.day - timedelta(days=job.conf.sequences.holdout_days))
     entries = {table.name: lake.entry(past.of(table)) for table in (SEQUENCES, VOCABULARY)}
-    folder = job.home.result(job.shop, args.sequences.day, "train").with_suffix("")
+    folder = job.result(args.sequences.day, "train").with_suffix("")
     fingerprint = fingerprint_of(
         job.conf.model.model_dump(mode="json"),
         job.conf.train.model_dump(mode="json", exclude=NOT_IN_FINGERPRINT),
@@ -77,9 +79,9 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     if same is not None and not job.conf.train.force:
         shutil.rmtree(folder, ignore_errors=True)
         return not_trained(f"version {same.version} was trained with the same data and settings", same)
-    reason = why_due(job.conf.train, tracking.champion(), past.day)
+    reason = why_due(job.conf.train, tracking.champion(), past.day, args.when)
     if reason is None:
-        return not_trained(f"the champion is at most {job.conf.train.max_age_days} days old")
+        return not_trained(WHY_NOT[args.when].format(**job.conf.train.model_dump()))
     plan = planned(job, entries, folder, fingerprint)
     census = training_set(plan, *plan_settings(plan)).census()
     if not census.num_targets:
@@ -104,14 +106,28 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
 # -- policy
 
 
-def why_due(conf: settings.Train, champion: ModelVersion | None, as_of: date) -> str | None:
+WHENS = ("due", "missing", "drift", "now")
+
+#: What is said where there is no reason to train.
+WHY_NOT = {
+    "due": "the champion is at most {max_age_days} days old",
+    "missing": "there is a champion; the DAG training keeps it young",
+    "drift": "the champion is at most {drift_age_days} days old: it has seen what drifted",
+}
+
+
+def why_due(conf: settings.Train, champion: ModelVersion | None, as_of: date, when: str) -> str | None:
     """The reason to train with data up to `as_of`; None when there is none."""
     if conf.force:
         return "train.force asks for it"
     if champion is None:
         return "there is no champion"
     age_days = (as_of - champion.as_of).days
-    if age_days > conf.max_age_days:
+    if when == "now":
+        return "it was asked for"
+    if when == "drift" and age_days > conf.drift_age_days:
+        return f"the night drifted, and the champion is {age_days} days old"
+    if when == "due" and age_days > conf.max_age_days:
         return f"the champion is {age_days} days old"
     return None
 
@@ -399,4 +415,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--worker"]:
         work(Path(sys.argv[2]))
     else:
-        run("train", arguments(__doc__, sequences="the night: shop/sequences/dt=DAY"), main)
+        parser = arguments(__doc__, sequences="the night: shop/sequences/dt=DAY")
+        parser.add_argument("--when", choices=WHENS, default="due", help="what is reason enough (default: due)")
+        run("train", parser, main)

@@ -60,6 +60,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         "rows_out": len(found),
         "rows_rejected": 0,
         "warnings": sum(not one.good for one in found),
+        "drifted": sorted({one.name for one in found if one.is_drift}),
         "sketch": asdict(tonight),
         "measures": {f"{one.table}: {one.name}": one.value for one in found},
     }

@@ -30,7 +30,7 @@ from nightjar.stores.home import Home
 
 CHECKOUT = repository()
 ENVIRONMENTS = CHECKOUT / ".envs"
-DAG = "nightly"
+DAG, TRAINING = "nightly", "training"
 USER = "admin"
 TOKEN = "NIGHTJAR_SERVICES"  # noqa: S105 - the variable's name
 COMPONENTS = ("api-server", "scheduler", "dag-processor")
@@ -281,8 +281,10 @@ def _wait_for_dag(home: Home, running: Running) -> None:
         if errors := connection.import_errors():
             raise BadInput(f"Airflow cannot import the DAG:\n  {errors[0].strip()}", "mend the cause, then run again")
 
-    if not wait_until(lambda: connection.has_dag(DAG), seconds=120, check=check):
-        raise BadInput(f"Airflow has not found the DAG {DAG} after 120 s", f"less '{_log(home, 'dag-processor')}'")
+    if not wait_until(lambda: all(map(connection.has_dag, (DAG, TRAINING))), seconds=120, check=check):
+        raise BadInput(
+            f"Airflow has not found its DAGs after 120 s: {DAG}, {TRAINING}", f"less '{_log(home, 'dag-processor')}'"
+        )
 
 
 def start_mlflow(home: Home, running: Running, port: int) -> None:
@@ -337,7 +339,8 @@ def up(home: Home, *, airflow_port: int, mlflow_port: int, source: str, raw: str
     if running is None:
         need_port(mlflow_port, "MLFLOW_PORT", "MLflow")
         running = start_airflow(home, port=airflow_port, scheduled=True, source=source, raw=raw)
-        api(home, running).unpause(DAG)
+        for dag in (DAG, TRAINING):
+            api(home, running).unpause(dag)
     if "mlflow" not in running.processes:
         start_mlflow(home, running, mlflow_port)
     return running

@@ -257,6 +257,7 @@ class Train(Derivable):
     patience_epochs: Count
     processes: Count
     max_age_days: Annotated[int, Field(ge=0)]  # an older champion is due for training
+    drift_age_days: Annotated[int, Field(ge=0)]  # an older champion is trained anew when a night drifts
     checkpoint_every_steps: Count
     launcher: Literal["torchrun", "spark"] = "torchrun"  # processes of this machine, or one per task of a Spark cluster
     max_restarts: Annotated[int, Field(ge=0)] = 3  # of all processes, from the last checkpoint, after one has died

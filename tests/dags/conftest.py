@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import os
 import shutil
 import subprocess
@@ -39,6 +40,11 @@ def dag() -> Any:
     import nightly
 
     return nightly.dag
+
+
+@pytest.fixture(scope="session", params=["nightly", "training"])
+def every_dag(request: pytest.FixtureRequest) -> Any:
+    return importlib.import_module(request.param).dag
 
 
 @pytest.fixture(scope="session")

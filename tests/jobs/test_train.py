@@ -68,22 +68,23 @@ def fill(home: Home, histories: Sequence[Sequence[str]], *, day: date = PAST) ->
     write(home, VOCABULARY, words, day)
 
 
-def command(*sets: str, night: date = NIGHT) -> list[str]:
+def command(*sets: str, night: date = NIGHT, more: Sequence[str] = ()) -> list[str]:
     job = [sys.executable, str(repository() / "jobs" / "train.py"), "--source", "synthetic"]
     flags = [flag for setting in (*SMALL, *sets) for flag in ("--set", setting)]
-    return [*job, "--sequences", f"synthetic/sequences/dt={night}", *flags]
+    return [*job, "--sequences", f"synthetic/sequences/dt={night}", *flags, *more]
 
 
 def environment(home: Home) -> dict[str, str]:
     return os.environ | {"NIGHTJAR_HOME": str(home.root), "PYTHONPATH": str(repository() / "src")}
 
 
-def train(home: Home, *sets: str, night: date = NIGHT) -> tuple[int, dict[str, Any], str]:
+def train(
+    home: Home, *sets: str, night: date = NIGHT, more: Sequence[str] = (), manifest: str = "train"
+) -> tuple[int, dict[str, Any], str]:
     """Exit code, result manifest and standard error."""
-    done = subprocess.run(
-        command(*sets, night=night), env=environment(home), capture_output=True, text=True, timeout=300, check=False
-    )
-    return done.returncode, json.loads(home.result("synthetic", night, "train").read_text()), done.stderr
+    argv = command(*sets, night=night, more=more)
+    done = subprocess.run(argv, env=environment(home), capture_output=True, text=True, timeout=300, check=False)
+    return done.returncode, json.loads(home.result("synthetic", night, manifest).read_text()), done.stderr
 
 
 @pytest.mark.slow
@@ -146,9 +147,22 @@ def check_policy(home: Home) -> None:
     assert (code, result["counts"]["trained"]) == (0, False)
     assert result["counts"]["reason"] == "the champion is at most 7 days old"
     assert result["counts"]["model_version"] is None
+    _, result, _ = train(home, night=much_later, more=("--when", "missing"))
+    assert result["counts"]["reason"] == "there is a champion; the DAG training keeps it young"
+    young = "train.drift_age_days=8"
+    _, result, _ = train(home, young, night=much_later, more=("--when", "drift"))
+    assert result["counts"]["reason"] == "the champion is at most 8 days old: it has seen what drifted"
     code, result, _ = train(home, night=much_later)  # 8 days old
     assert (code, result["counts"]["trained"], result["counts"]["model_version"]) == (0, True, "2")
     assert result["counts"]["reason"] == "the champion is 8 days old"
+    asked = {"drift": "the night drifted, and the champion is 7 days old", "now": "it was asked for"}
+    for rate, (when, reason) in enumerate(asked.items(), start=1):
+        more = ("--when", when, "--prefix", "training-")
+        code, beside, _ = train(
+            home, f"train.learning_rate=0.0{rate}", night=later, more=more, manifest="training-train"
+        )
+        assert (code, beside["counts"]["trained"], beside["counts"]["reason"]) == (0, True, reason)
+    assert not json.loads(home.result("synthetic", later, "train").read_text())["counts"]["trained"], "the night's own"
 
 
 @pytest.mark.slow

@@ -94,7 +94,7 @@ def failed(home: Home) -> dict[str, str]:
 def test_a_night_like_the_others(quiet: Home) -> None:
     commit(quiet, night.DAY, lists(night.DAY, start=0, score=5.0), num_rows=1010, view=0.89)
     counts = run(quiet)
-    assert (counts["warnings"], failed(quiet)) == (0, {})
+    assert (counts["warnings"], counts["drifted"], failed(quiet)) == (0, [], {})
     assert counts["measures"]["recommendations: coverage"] == 1.0
     assert counts["measures"]["recommendations: drift of scores"] == pytest.approx(0.0)
     assert counts["measures"]["events: drift of kinds"] < 0.01
@@ -129,6 +129,7 @@ def test_a_night_that_differs_warns(quiet: Home) -> None:
         "warn",
     )
     assert counts["warnings"] == 4
+    assert counts["drifted"] == ["drift of kinds", "drift of reasons", "drift of scores"]
 
 
 def test_a_bound_may_stop_the_night(quiet: Home) -> None:

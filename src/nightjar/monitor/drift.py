@@ -103,11 +103,13 @@ class Sketch:
     concentration: float
 
 
+_DRIFT = "drift of "
+
 #: What the ledger calls the measures of `jobs/watch.py`, in the order of the page.
 WATCHED = (
     *("freshness", "completeness", "duplicates", "week over week"),
-    *(f"drift of {name}" for name in ("kinds", "platform of events", "category of viewed")),
-    *(f"drift of {name}" for name in ("reasons", "scores", "categories")),
+    *(f"{_DRIFT}{name}" for name in ("kinds", "platform of events", "category of viewed")),
+    *(f"{_DRIFT}{name}" for name in ("reasons", "scores", "categories")),
     *("coverage", "concentration", "calibration"),
 )
 
@@ -126,12 +128,17 @@ class Measure:
     def good(self) -> bool:
         return self.level == "good"
 
+    @property
+    def is_drift(self) -> bool:
+        """A distribution that moved, which a model trained since may know."""
+        return self.name.startswith(_DRIFT) and not self.good
+
 
 def drift(table: str, name: str, tonight: Shares, before: Sequence[Shares], conf: Watch) -> Measure:
     """Tonight's distribution beside the mean of the nights before; too few of them are said, not judged."""
     nights = [night for night in before if sum(night.values())]
     if len(nights) < conf.min_nights or not sum(tonight.values()):
-        return Measure(table, f"drift of {name}", None, "good", f"{len(nights)} nights to compare with: not judged")
+        return Measure(table, f"{_DRIFT}{name}", None, "good", f"{len(nights)} nights to compare with: not judged")
     usual = mean_shares(nights)
     bits, stability = jensen_shannon(tonight, usual), population_stability(tonight, usual)
     gap, widest = l_infinity(tonight, usual)
@@ -142,7 +149,7 @@ def drift(table: str, name: str, tonight: Shares, before: Sequence[Shares], conf
     level: Level = "stop" if stops else "warn" if too_far else "good"
     shares = f"{widest} {_percent(usual.get(widest, 0.0))} to {_percent(normalised(tonight).get(widest, 0.0))}"
     said = f"JS {bits:.3f}, L-infinity {gap:.3f} ({shares}), PSI {stability:.3f}"
-    return Measure(table, f"drift of {name}", stability, level, said)
+    return Measure(table, f"{_DRIFT}{name}", stability, level, said)
 
 
 def bounded(

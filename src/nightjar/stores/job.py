@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -37,6 +38,11 @@ class Job:
     home: Home
     run_id: str
     log: logging.Logger
+    prefix: str = ""
+
+    def result(self, day: date, job: str) -> Path:
+        """The manifest of another job of the same DAG for the same day."""
+        return self.home.result(self.shop, day, f"{self.prefix}{job}")
 
     @property
     def shop(self) -> str:
@@ -63,6 +69,12 @@ def arguments(doc: str, **partitions: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, section.key=value; repeatable"
     )
+    parser.add_argument(
+        "--prefix",
+        default="",
+        metavar="TEXT",
+        help="before the names of result manifests, where two DAGs run the same job for the same day",
+    )
     return parser
 
 
@@ -88,7 +100,7 @@ def run(name: str, parser: argparse.ArgumentParser, main: Main) -> NoReturn:
         sys.exit(BAD_DATA if end.code else DONE)
     home = Home.from_environment()
     partition = next(value for value in vars(args).values() if isinstance(value, Partition))
-    result = home.result(partition.shop, partition.day, name)
+    result = home.result(partition.shop, partition.day, f"{args.prefix}{name}")
     started = time.monotonic()
     outcome: dict[str, Any] = {"job": name, "partition": str(partition), "run_id": args.run, "status": "failed"}
     try:
@@ -97,7 +109,7 @@ def run(name: str, parser: argparse.ArgumentParser, main: Main) -> NoReturn:
         if source.name != partition.shop:
             raise BadInput(f"{partition} is not of source {source.name}", f"--source {partition.shop}")
         conf = load_conf(files=args.conf, source=source, sets=args.set)
-        counts = main(args, Job(name, conf, source, home, args.run, log))
+        counts = main(args, Job(name, conf, source, home, args.run, log, args.prefix))
         outcome |= {"status": "done", "failure": None, "counts": counts}
         code = DONE
     except BadInput as error:

@@ -1,0 +1,76 @@
+"""What the DAGs of a shop have in common: whose logs, the params of a run, retries, where help is."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import CronTriggerTimetable, Param
+
+from _tasks import SYNTHETIC
+from nightjar.settings import load_source
+
+SOURCE = os.environ.get("NIGHTJAR_SOURCE") or SYNTHETIC
+RAW = os.environ.get("NIGHTJAR_RAW") or None
+
+#: `make nightly` starts an Airflow in which nothing happens by itself.
+SCHEDULED = os.environ.get("NIGHTJAR_SCHEDULE") != "off"
+
+_TIME_ZONE = load_source(SOURCE).time_zone
+
+SOURCE_PARAM = Param(
+    SOURCE,
+    type="string",
+    pattern="^[a-z][a-z0-9_]*$",
+    description="A mapping under conf/sources/; also the shop's name.",
+)
+RAW_PARAM = Param(
+    RAW,
+    type=["null", "string"],
+    pattern="^/",
+    description="Absolute path of the raw logs; needed by every source but the synthetic shop.",
+)
+DAY_PARAM = Param(
+    None,
+    type=["null", "string"],
+    format="date",
+    description="The shop's day; empty: the day before the logical date.",
+)
+MODEL_PARAM = Param(
+    "sasrec",
+    type="string",
+    enum=["sasrec", "esasrec", "bert4rec", "hstu", "gru", "lstm", "hstu-large"],
+    description="A file under conf/models/.",
+)
+SET_PARAM = Param(
+    [],
+    type="array",
+    items={"type": "string", "pattern": r"^[a-z_]+\.[a-z0-9_]+=[ -~]+$"},
+    description='Settings that differ from conf/base.toml, each "section.key=value".',
+)
+
+#: Only environment failures are retried: bad data fails a task at once, see _tasks.judge.
+DEFAULT_ARGS: dict[str, Any] = {
+    "owner": "nightjar",
+    "retries": 2,
+    "retry_delay": timedelta(minutes=1),
+    "retry_exponential_backoff": 3,
+    "max_retry_delay": timedelta(minutes=15),
+    "execution_timeout": timedelta(hours=2),
+}
+
+
+def at(cron: str) -> CronTriggerTimetable:
+    """A schedule in the shop's time zone.
+
+    Not CronPartitionTimetable(run_offset=-1), nor CronDataIntervalTimetable: both step back by cron ticks.
+    Where clocks skip 02:00 in spring the tick before 03:00 is the same instant, and a day is lost.
+    Our day is the calendar's, see settings.day_before.
+    """
+    return CronTriggerTimetable(cron, timezone=_TIME_ZONE)
+
+
+def doc(heading: str, sentence: str) -> str:
+    """A task's description, with where to read on."""
+    return f"{sentence}\n\nRed? Read `docs/runbook.md#{heading}`."
