@@ -23,7 +23,7 @@ AIRFLOW := .envs/airflow/bin/python
 
 .DEFAULT_GOAL := help
 .PHONY: help setup nightly replay rollback export backtest bi source-check rules-check ui down test check format docs approve locks \
-	quality tune bench-prep bench-night bench-learn bench-large bench-scaling bench-publish bench-score bench-page
+	quality tune bench-prep bench-night bench-learn bench-large bench-scaling bench-publish bench-score bench-overhead bench-page
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -134,6 +134,9 @@ bench-publish: setup  ## time publishing a night beside a plain COPY of its file
 bench-score: setup  ## time scoring from sequences to written rows beside a product and a top-k: USERS, ITEMS, K, RUNS, HEAP
 	@$(JOBS) -m jobs.bench.score $${USERS:+--users "$$USERS"} $${ITEMS:+--items "$$ITEMS"} $${K:+--k "$$K"} \
 		$${RUNS:+--runs "$$RUNS"} $${HEAP:+--heap-gib "$$HEAP"}
+
+bench-overhead: setup  ## what a night of the synthetic shop spends outside its jobs: DAY, SET, RUNS
+	@$(JOBS) -m jobs.bench.overhead $${DAY:+--day "$$DAY"} --set "$$SET" $${RUNS:+--runs "$$RUNS"}
 
 bench-page: setup  ## write docs/benchmarks/prep.md from what the benchmarks left
 	@$(JOBS) -m jobs.bench.page

@@ -81,8 +81,13 @@ class AirflowApi:
     def trigger(self, dag: str, run: str, conf: Mapping[str, Any]) -> None:
         self.call("POST", f"/dags/{quote(dag)}/dagRuns", {"dag_run_id": run, "logical_date": None, "conf": dict(conf)})
 
+    def run(self, dag: str, run: str) -> dict[str, Any]:
+        """The run itself: state, start_date, end_date and more."""
+        found: dict[str, Any] = self.call("GET", f"/dags/{quote(dag)}/dagRuns/{quote(run, safe='')}")
+        return found
+
     def run_state(self, dag: str, run: str) -> str:
-        return str(self.call("GET", f"/dags/{quote(dag)}/dagRuns/{quote(run, safe='')}")["state"])
+        return str(self.run(dag, run)["state"])
 
     def end_run(self, dag: str, run: str) -> None:
         self.call("PATCH", f"/dags/{quote(dag)}/dagRuns/{quote(run, safe='')}?update_mask=state", {"state": "failed"})

@@ -25,10 +25,15 @@ from jobs.ops.summary import failure_text, summary
 
 from nightjar.contracts import BadInput
 from nightjar.settings import Conf, load_conf, load_source, repository
+from nightjar.stores.files import write_json
 from nightjar.stores.home import Home
 
 SYNTHETIC = "synthetic"
 SYNTHETIC_DAY = "2026-03-01"  # [simulate] start is early enough for its 35 days of history
+
+#: Name of the manifest that says when tasks began and ended; jobs say for themselves how long they took.
+TIMES = "airflow"
+
 _ENDED = {"success", "failed", "upstream_failed", "skipped", "removed"}
 
 
@@ -100,11 +105,19 @@ def run_night(home: Home, request: Request, *, airflow_port: int) -> int:
         print(f"night    {request.source} {request.day}, run {run}; watch it at {running.airflow_url}", flush=True)
         state = watch(home, running, connection, run)
         tasks = connection.tasks(DAG, run)
+        write_json(home.result(request.source, request.day, TIMES), times(connection.run(DAG, run), tasks))
     print(summary(home, request.source, request.day, run, tasks, request.settings.publish))
     if state == "success":
         return 0
     print(failure_text(home, request.source, request.day, run, tasks), file=sys.stderr)
     return 1
+
+
+def times(run: dict[str, Any], tasks: list[dict[str, Any]]) -> dict[str, Any]:
+    """When Airflow had the run and each of its tasks in hand."""
+    names = ("start_date", "end_date", "state")
+    every = {task["task_id"]: {name: task[name] for name in (*names, "try_number")} for task in tasks}
+    return {"run_id": run["dag_run_id"], **{name: run[name] for name in names}, "tasks": every}
 
 
 @contextmanager
