@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
@@ -28,6 +29,7 @@ from nightjar.settings import Conf, day_before, load_conf, load_source, reposito
 
 CHECKOUT = repository()
 HOME = Path(os.environ.get("NIGHTJAR_HOME") or CHECKOUT / ".nightjar").absolute()
+BASE_URL = os.environ.get("AIRFLOW__API__BASE_URL", "http://localhost:8080").rstrip("/")
 ENVIRONMENT = Path(os.environ.get("NIGHTJAR_JOBS_ENV") or CHECKOUT / ".envs" / "jobs").absolute()
 
 #: A night that drifted; the DAG training waits for it.
@@ -49,6 +51,7 @@ class Night:
     run: str
     model: str
     set: tuple[str, ...]
+    link: str = ""  #: the run's page in Airflow
 
     @classmethod
     def of(cls, params: Mapping[str, Any], dag_run: Any) -> Night:
@@ -60,7 +63,8 @@ class Night:
         named = params["day"] or told.get("day")
         day = date.fromisoformat(named) if named else day_before(moment, shop.time_zone)
         raw = params.get("raw") or (str(HOME / "raw" / SYNTHETIC) if shop.name == SYNTHETIC else "")
-        return cls(shop.name, raw, day, file_name(dag_run.run_id), params["model"], tuple(params["set"]))
+        link = f"{BASE_URL}/dags/{getattr(dag_run, 'dag_id', 'nightly')}/runs/{quote(dag_run.run_id, safe='')}"
+        return cls(shop.name, raw, day, file_name(dag_run.run_id), params["model"], tuple(params["set"]), link)
 
     def partition(self, table: str) -> Partition:
         return Partition(self.source, table, self.day)

@@ -110,7 +110,13 @@ with DAG(
         table="recommendations",
         doc_md=doc("publish", "Audit, then make the night visible in the warehouse at once."),
     )
-    report = python_job("report", table="recommendations", doc_md=doc("report", "Write the night's page."))
+    report = python_job(
+        "report",
+        table="recommendations",
+        more=("--link", "{{ night(params, dag_run).link }}"),
+        trigger_rule="all_done",
+        doc_md=doc("report", "Write the night's page and tell who is to be told, however the night ended."),
+    )
     verdict = EmptyOperator(
         task_id="verdict",
         trigger_rule="none_failed",

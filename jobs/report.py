@@ -57,23 +57,24 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         "rows_rejected": 0,
         "page": str(path),
         "verdict": verdict.level,
-        "told": told(job, seen, verdict, path),
+        "told": told(job, seen, verdict, path, args.link),
         "notices": [notice.text for notice in verdict.notices],
     }
 
 
-def told(job: Job, seen: night.Night, verdict: Verdict, page: Path) -> list[str]:
+def told(job: Job, seen: night.Night, verdict: Verdict, page: Path, link: str) -> list[str]:
     """Send the digest to whoever has an address in the environment; a server that is away costs no night."""
     conf = job.conf.digest
     if not digest.is_due(verdict, conf.when):
         return []
     patience = {"timeout_seconds": conf.timeout_seconds}
-    subject, text = digest.subject(seen, verdict), digest.text(seen, verdict, str(page))
+    subject, text = digest.subject(seen, verdict), digest.text(seen, verdict, str(page), link)
+    message = digest.message(seen, verdict, str(page), link)
     ways: dict[str, tuple[str, Callable[[str], None]]] = {
         "mail": (conf.smtp_variable, lambda uri: send_mail(conf.smtp_variable, uri, subject, text, **patience)),
         "webhook": (
             conf.webhook_variable,
-            lambda url: call_webhook(conf.webhook_variable, url, digest.message(seen, verdict, str(page)), **patience),
+            lambda url: call_webhook(conf.webhook_variable, url, message, **patience),
         ),
     }
     reached = []
@@ -294,4 +295,6 @@ def logged_audits(job: Job, day: date, publish_id: str | None) -> dict[str, Any]
 
 
 if __name__ == "__main__":
-    run("report", arguments(__doc__, recommendations="the night: shop/recommendations/dt=DAY"), main)
+    parser = arguments(__doc__, recommendations="the night: shop/recommendations/dt=DAY")
+    parser.add_argument("--link", default="", help="where the run can be looked at; told with the digest")
+    run("report", parser, main)

@@ -86,6 +86,7 @@ def test_structure(dag: Any) -> None:
     }
     assert {task.task_id: task.trigger_rule for task in dag.tasks if task.trigger_rule != "all_success"} == {
         "champion": "all_done",
+        "report": "all_done",
         "settled": "all_done",
         "verdict": "none_failed",
     }

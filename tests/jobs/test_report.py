@@ -31,6 +31,7 @@ from nightjar.contracts import (
 from nightjar.contracts.render import arrow_schema
 from nightjar.monitor.night import JOBS
 from nightjar.settings import Model, repository
+from nightjar.stores.files import write_json
 from nightjar.stores.home import Home
 from nightjar.stores.lake import Lake
 from nightjar.stores.tracking import Tracking
@@ -259,6 +260,24 @@ def test_nothing_ran(home: Home, source: Path) -> None:
     page = (home.reports / "acme" / "2001-01-15.html").read_text()
     assert "Nothing was published: readers still see the last complete night." in page
     assert "No model was judged tonight." in page
+
+
+def test_a_night_that_failed_is_told_with_the_step_the_reason_and_the_link(
+    home: Home, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is there but the manifest of the step that stopped it."""
+    said = {"job": "clean", "run_id": "manual", "status": "failed", "failure": "bad_data", "seconds": 3.0}
+    write_json(home.result("acme", DAY, "clean"), said | {"error": "row_count: 3 rows, allowed 10 to 99\n  next: look"})
+    served = serving(HTTPServer(("127.0.0.1", 0), Hook))
+    server = next(served)
+    monkeypatch.setenv("NIGHTJAR_WEBHOOK_URL", f"http://127.0.0.1:{server.server_address[1]}/hook")
+    done, result = run("report", source, "--link", "http://airflow/dags/nightly/runs/r")
+    assert (done.returncode, result["counts"]["told"]) == (0, ["webhook"]), done.stderr
+    ((_, _, message),) = server.seen
+    assert message["verdict"] == "bad"
+    assert message["link"] == "http://airflow/dags/nightly/runs/r"
+    assert "clean failed: row_count: 3 rows, allowed 10 to 99" in message["text"]
+    next(served, None)
 
 
 def test_a_broken_result_is_said(home: Home, source: Path) -> None:

@@ -17,8 +17,10 @@ def test_a_warning_in_a_few_lines() -> None:
         "! events: expectation bot_share warns, observed 0.61\n"
         "report: /reports/acme.html\n"
     )
-    message = digest.message(seen, verdict, "/reports/acme.html")
+    message = digest.message(seen, verdict, "/reports/acme.html", "http://airflow/run")
     assert (message["verdict"], message["day"], len(message["notices"])) == ("warn", "2001-01-15", 1)
+    assert message["link"] == "http://airflow/run"
+    assert message["text"].endswith("report: /reports/acme.html\nrun: http://airflow/run\n")
 
 
 @pytest.mark.parametrize(

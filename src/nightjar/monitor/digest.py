@@ -21,16 +21,16 @@ def subject(night: Night, verdict: Verdict) -> str:
     return f"Nightjar {night.shop} {night.day}: {_MARK[verdict.level]}"
 
 
-def text(night: Night, verdict: Verdict, page: str) -> str:
-    """Every notice on a line, failures first, then where to read more."""
+def text(night: Night, verdict: Verdict, page: str, link: str = "") -> str:
+    """Every notice on a line, failures first, then where to read more: the page, and the run."""
     lines = [verdict.headline, *(f"{'x' if one.level == 'bad' else '!'} {one.text}" for one in verdict.notices)]
-    return "\n".join([*lines, f"report: {page}", ""])
+    return "\n".join([*lines, f"report: {page}", *([f"run: {link}"] if link else []), ""])
 
 
-def message(night: Night, verdict: Verdict, page: str) -> dict[str, Any]:
+def message(night: Night, verdict: Verdict, page: str, link: str = "") -> dict[str, Any]:
     """The same as plain values; `text` alone is what chat services show."""
     return {
-        "text": f"{subject(night, verdict)}\n{text(night, verdict, page)}",
+        "text": f"{subject(night, verdict)}\n{text(night, verdict, page, link)}",
         "shop": night.shop,
         "day": night.day.isoformat(),
         "run_id": night.run_id,
@@ -38,4 +38,5 @@ def message(night: Night, verdict: Verdict, page: str) -> dict[str, Any]:
         "headline": verdict.headline,
         "notices": [{"level": one.level, "text": one.text} for one in verdict.notices],
         "page": page,
+        "link": link,
     }
