@@ -19,36 +19,42 @@ SCHEDULED = os.environ.get("NIGHTJAR_SCHEDULE") != "off"
 
 _TIME_ZONE = load_source(SOURCE).time_zone
 
-SOURCE_PARAM = Param(
-    SOURCE,
-    type="string",
-    pattern="^[a-z][a-z0-9_]*$",
-    description="A mapping under conf/sources/; also the shop's name.",
-)
-RAW_PARAM = Param(
-    RAW,
-    type=["null", "string"],
-    pattern="^/",
-    description="Absolute path of the raw logs; needed by every source but the synthetic shop.",
-)
-DAY_PARAM = Param(
-    None,
-    type=["null", "string"],
-    format="date",
-    description="The shop's day; empty: the day before the logical date.",
-)
-MODEL_PARAM = Param(
-    "sasrec",
-    type="string",
-    enum=["sasrec", "esasrec", "bert4rec", "hstu", "gru", "lstm", "hstu-large"],
-    description="A file under conf/models/.",
-)
-SET_PARAM = Param(
-    [],
-    type="array",
-    items={"type": "string", "pattern": r"^[a-z_]+\.[a-z0-9_]+=[ -~]+$"},
-    description='Settings that differ from conf/base.toml, each "section.key=value".',
-)
+#: Of a night; `training` takes all but the raw logs.
+PARAMS = {
+    "source": Param(
+        SOURCE,
+        type="string",
+        pattern="^[a-z][a-z0-9_]*$",
+        description="A mapping under conf/sources/; also the shop's name.",
+    ),
+    "raw": Param(
+        RAW,
+        type=["null", "string"],
+        pattern="^/",
+        description="Absolute path of the raw logs; needed by every source but the synthetic shop.",
+    ),
+    "day": Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        description="The shop's day; empty: the day before the logical date.",
+    ),
+    "model": Param(
+        "sasrec",
+        type="string",
+        enum=["sasrec", "esasrec", "bert4rec", "hstu", "gru", "lstm", "hstu-large"],
+        description="A file under conf/models/.",
+    ),
+    "set": Param(
+        [],
+        type="array",
+        items={"type": "string", "pattern": r"^[a-z_]+\.[a-z0-9_]+=[ -~]+$"},
+        description='Settings that differ from conf/base.toml, each "section.key=value".',
+    ),
+}
+
+#: A night that takes longer is told to be late.
+DEADLINE = timedelta(hours=float(os.environ.get("NIGHTJAR_DEADLINE_HOURS") or 4))
 
 #: Only environment failures are retried: bad data fails a task at once, see _tasks.judge.
 DEFAULT_ARGS: dict[str, Any] = {

@@ -11,9 +11,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG
+from airflow.sdk import DAG, DeadlineAlert, DeadlineReference, SyncCallback
 
-from _shop import DAY_PARAM, DEFAULT_ARGS, MODEL_PARAM, RAW_PARAM, SCHEDULED, SET_PARAM, SOURCE_PARAM, at, doc
+from _alerts import late
+from _shop import DEADLINE, DEFAULT_ARGS, PARAMS, SCHEDULED, at, doc
 from _tasks import Night, landing, python_job, spark_job, watching
 
 AT_TWO = at("0 2 * * *")
@@ -23,13 +24,8 @@ with DAG(
     schedule=AT_TWO if SCHEDULED else None,
     catchup=False,
     max_active_runs=1,
-    params={
-        "source": SOURCE_PARAM,
-        "raw": RAW_PARAM,
-        "day": DAY_PARAM,
-        "model": MODEL_PARAM,
-        "set": SET_PARAM,
-    },
+    params=PARAMS,
+    deadline=DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, DEADLINE, SyncCallback(late)),
     tags=["nightjar", "nightly"],
     doc_md=__doc__,
     user_defined_macros={"night": Night.of},

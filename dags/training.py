@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, AssetOrTimeSchedule
 
-from _shop import DAY_PARAM, DEFAULT_ARGS, MODEL_PARAM, SCHEDULED, SET_PARAM, SOURCE_PARAM, at, doc
+from _shop import DEFAULT_ARGS, PARAMS, SCHEDULED, at, doc
 from _tasks import DRIFT, Night, python_job
 
 #: A night that begins at two has written its histories by then.
@@ -26,12 +26,7 @@ with DAG(
     schedule=AssetOrTimeSchedule(timetable=ON_SUNDAY, assets=[DRIFT]) if SCHEDULED else None,
     catchup=False,
     max_active_runs=1,
-    params={
-        "source": SOURCE_PARAM,
-        "day": DAY_PARAM,
-        "model": MODEL_PARAM,
-        "set": SET_PARAM,
-    },
+    params={name: param for name, param in PARAMS.items() if name != "raw"},
     tags=["nightjar", "training"],
     doc_md=__doc__,
     user_defined_macros={"night": Night.of},

@@ -35,7 +35,7 @@ from nightjar.contracts import (
 from nightjar.contracts.marts import ALL
 from nightjar.monitor import digest, drift, lists, night, realised
 from nightjar.monitor.page import render
-from nightjar.monitor.verdict import Verdict, judge
+from nightjar.monitor.verdict import Verdict, judge, late
 from nightjar.stores.files import write_atomically
 from nightjar.stores.job import Job, arguments, run
 from nightjar.stores.lake import Lake, batches
@@ -48,6 +48,8 @@ from nightjar.stores.warehouse import history, open_warehouse
 def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     at, path = args.recommendations, job.home.report(job.shop, args.recommendations.day)
     seen = tonight(job, Lake(job.home.lake), at, path.parent)
+    if args.late:
+        return {"rows_in": 0, "rows_out": 0, "rows_rejected": 0, "told": told(job, seen, late(seen), path, args.link)}
     write_atomically(path, render(seen).encode("utf-8"))
     verdict = judge(seen)
     job.log.info("%s %d to look at: %s", verdict.headline, len(verdict.notices), path)
@@ -296,5 +298,6 @@ def logged_audits(job: Job, day: date, publish_id: str | None) -> dict[str, Any]
 
 if __name__ == "__main__":
     parser = arguments(__doc__, recommendations="the night: shop/recommendations/dt=DAY")
+    parser.add_argument("--late", action="store_true", help="the night missed its deadline: tell, and write no page")
     parser.add_argument("--link", default="", help="where the run can be looked at; told with the digest")
     run("report", parser, main)

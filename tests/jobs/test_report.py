@@ -277,6 +277,13 @@ def test_a_night_that_failed_is_told_with_the_step_the_reason_and_the_link(
     assert message["verdict"] == "bad"
     assert message["link"] == "http://airflow/dags/nightly/runs/r"
     assert "clean failed: row_count: 3 rows, allowed 10 to 99" in message["text"]
+    page = home.report("acme", DAY)
+    page.unlink()
+    done, _ = run("report", source, "--late", "--prefix", "late-")
+    assert done.returncode == 0, done.stderr
+    message = server.seen[-1][2]
+    assert message["text"].startswith("Nightjar acme 2001-01-15: late\nNot finished by its deadline; done so far:")
+    assert not page.exists()
     next(served, None)
 
 

@@ -18,7 +18,7 @@ def is_due(verdict: Verdict, when: str) -> bool:
 
 
 def subject(night: Night, verdict: Verdict) -> str:
-    return f"Nightjar {night.shop} {night.day}: {_MARK[verdict.level]}"
+    return f"Nightjar {night.shop} {night.day}: {verdict.word or _MARK[verdict.level]}"
 
 
 def text(night: Night, verdict: Verdict, page: str, link: str = "") -> str:

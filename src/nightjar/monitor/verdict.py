@@ -25,6 +25,15 @@ class Verdict:
     level: Literal["good", "warn", "bad"]
     headline: str
     notices: tuple[Notice, ...]
+    word: str = ""  #: for a subject line, where the level alone does not say it
+
+
+def late(night: Night) -> Verdict:
+    """Of a night that is still on its way after its deadline."""
+    done = [step.name for step in night.steps if step.status == "done"]
+    failed = tuple(notice for step in night.steps if step.status == "failed" for notice in _of_step(step))
+    headline = f"Not finished by its deadline; done so far: {', '.join(done) or 'nothing'}."
+    return Verdict("bad", headline, failed, "late")
 
 
 def judge(night: Night) -> Verdict:
