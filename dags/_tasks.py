@@ -32,11 +32,23 @@ HOME = Path(os.environ.get("NIGHTJAR_HOME") or CHECKOUT / ".nightjar").absolute(
 BASE_URL = os.environ.get("AIRFLOW__API__BASE_URL", "http://localhost:8080").rstrip("/")
 ENVIRONMENT = Path(os.environ.get("NIGHTJAR_JOBS_ENV") or CHECKOUT / ".envs" / "jobs").absolute()
 
+PREFIX = "nightjar_"
+
 #: A night that drifted; the DAG training waits for it.
-DRIFT = Asset("nightjar_drift")
+DRIFT = Asset(f"{PREFIX}drift")
 
 #: What the night's watch may say: an alias is an event only where it is given one.
-RETRAIN = AssetAlias("nightjar_retrain")
+RETRAIN = AssetAlias(f"{PREFIX}retrain")
+
+
+#: What BI and CRM tools read.
+WAREHOUSE = Asset(f"{PREFIX}warehouse")
+
+
+def tables(names: str, *more: str) -> list[Asset]:
+    """The lake's tables of these names (separated by spaces, or each by itself), as Airflow's assets."""
+    return [Asset(f"{PREFIX}{name}") for name in (*names.split(), *more)]
+
 
 SYNTHETIC = "synthetic"  # the bundled shop, the only one whose raw logs we write ourselves
 
@@ -158,10 +170,23 @@ class _Judged(BaseOperator):
     def _result(self, night: Night) -> Path:
         return night.result(f"{self.prefix}{self.job}")
 
-    def _counts(self, night: Night) -> dict[str, Any]:
-        """What the job said of itself, once it is done."""
-        said: dict[str, Any] = json.loads(self._result(night).read_text(encoding="utf-8"))["counts"]
+    def _said(self, night: Night) -> dict[str, Any]:
+        """The manifest, once the job is done."""
+        said: dict[str, Any] = json.loads(self._result(night).read_text(encoding="utf-8"))
         return said
+
+    def _tell_assets(self, context: Context, night: Night) -> None:
+        """Put the night, its rows and what was rejected on the event of each table that the job writes."""
+        said = self._said(night)
+        counts, written = said.get("counts") or {}, (said.get("tables") or {}).get("written", {})
+        numbers = {name: counts[name] for name in ("rows_rejected", "warnings") if name in counts}
+        declared = {table.name.removeprefix(PREFIX): table for table in self.outlets if isinstance(table, Asset)}
+        if unknown := sorted(written.keys() - declared.keys()):
+            self.log.warning("the DAG does not say that this task writes %s", ", ".join(unknown))
+        for name, table in declared.items():
+            rows = counts.get("num_rows") if table == WAREHOUSE else written.get(name, 0)
+            extra = {"shop": night.source, "day": night.day.isoformat(), "rows": rows, **numbers}
+            context["outlet_events"][table].extra = extra
 
 
 class SparkJob(_Judged, SparkSubmitOperator):
@@ -181,6 +206,7 @@ class SparkJob(_Judged, SparkSubmitOperator):
         except AirflowException as error:
             self.log.error("%s", error)
         judge(self._result(night), night.run, self._exit_code)
+        self._tell_assets(context, night)
 
     @property
     def _exit_code(self) -> int | None:
@@ -213,6 +239,7 @@ class PythonJob(_Judged):
         self._hook = SubprocessHook()
         outcome = self._hook.run_command(self.argv, cwd=str(CHECKOUT))
         judge(self._result(night), night.run, outcome.exit_code)
+        self._tell_assets(context, night)
 
     def on_kill(self) -> None:
         process = self._hook and self._hook.sub_process
@@ -226,7 +253,7 @@ class Watching(PythonJob):
     def execute(self, context: Context) -> None:
         super().execute(context)
         night = self._night(context)
-        if drifted := self._counts(night).get("drifted"):
+        if drifted := (self._said(night).get("counts") or {}).get("drifted"):
             said = {"source": night.source, "day": night.day.isoformat(), "drifted": drifted}
             context["outlet_events"][RETRAIN].add(DRIFT, extra=said)
             self.log.info("%s: the DAG training is told", ", ".join(drifted))
@@ -281,7 +308,8 @@ def python_job(verb: str, *, table: str, more: Sequence[str] = (), **operator: A
 def watching(task_id: str, **operator: Any) -> Watching:
     """The task that holds the night against those before it."""
     argv = _argv("watch", "recommendations")
-    return Watching(task_id=task_id, job="watch", argv=argv, outlets=[RETRAIN], **operator)
+    outlets = [RETRAIN, *operator.pop("outlets", [])]
+    return Watching(task_id=task_id, job="watch", argv=argv, outlets=outlets, **operator)
 
 
 def landing(task_id: str, **operator: Any) -> Landing:

@@ -15,9 +15,12 @@ from airflow.sdk import DAG, DeadlineAlert, DeadlineReference, SyncCallback
 
 from _alerts import late
 from _shop import DEADLINE, DEFAULT_ARGS, PARAMS, SCHEDULED, at, doc
-from _tasks import Night, landing, python_job, spark_job, watching
+from _tasks import WAREHOUSE, Night, landing, python_job, spark_job, tables, watching
+from nightjar import contracts
 
 AT_TWO = at("0 2 * * *")
+
+MARTS = tuple(table.name for table in contracts.MARTS)
 
 with DAG(
     "nightly",
@@ -34,26 +37,37 @@ with DAG(
     land = landing("land", doc_md=doc("land", "Have the day's raw logs: the synthetic shop writes its own."))
     clean = spark_job(
         "clean",
+        outlets=tables("events quarantine data_quality"),
         table="events",
         raw=True,
         doc_md=doc("clean", "Split raw records into events and quarantine, then gate them."),
         execution_timeout=timedelta(hours=4),  # also lands missing days of history
     )
     sessionize = spark_job(
-        "sessionize", table="events", doc_md=doc("sessionize", "Rebuild the sessions that the day's events touch.")
+        "sessionize",
+        inlets=tables("events"),
+        outlets=tables("sessions session_events session_renames data_quality"),
+        table="events",
+        doc_md=doc("sessionize", "Rebuild the sessions that the day's events touch."),
     )
     identity = spark_job(
         "identity",
+        inlets=tables("sessions"),
+        outlets=tables("identity identity_links data_quality"),
         table="identity",
         doc_md=doc("identity", "Stitch devices and logins to persons, from the first day that changed on."),
     )
     sequences = spark_job(
         "sequences",
+        inlets=tables("events session_events identity"),
+        outlets=tables("items sequences vocabulary holdout data_quality"),
         table="sequences",
         doc_md=doc("sequences", "Write every person's history, as of now and as of the holdout."),
     )
     features = spark_job(
         "features",
+        inlets=tables("session_events identity items"),
+        outlets=tables("user_features labels data_quality"),
         table="user_features",
         doc_md=doc(
             "features", "Write every person's features as of now, and labels for the latest instant that has any."
@@ -61,6 +75,7 @@ with DAG(
     )
     train = python_job(
         "train",
+        inlets=tables("sequences vocabulary"),
         table="sequences",
         more=("--when", "missing"),
         doc_md=doc("train", "Train a candidate where no champion serves yet; later ones are the DAG training's."),
@@ -68,16 +83,22 @@ with DAG(
     )
     evaluate = python_job(
         "evaluate",
+        inlets=tables("sequences items holdout"),
+        outlets=tables("promotions"),
         table="sequences",
         doc_md=doc("evaluate", "Judge candidate, champion and baselines on the holdout; promote."),
     )
     marts = spark_job(
         "marts",
+        inlets=tables("sessions session_events identity items"),
+        outlets=tables("data_quality", *MARTS),
         table="sessions",
         doc_md=doc("marts", "Build the analysis tables of every day whose sessions, persons or items changed."),
     )
     realise = python_job(
         "realise",
+        inlets=tables("recommendations sequences items session_events identity"),
+        outlets=tables("realised"),
         table="sessions",
         doc_md=doc("realise", "Hold the lists of the night before against what people did since."),
     )
@@ -95,19 +116,28 @@ with DAG(
         doc_md=doc("champion", "From here on today's champion serves, whether or not training worked."),
     )
     score = spark_job(
-        "score", table="recommendations", doc_md=doc("score", "Rank items for every eligible person with the champion.")
+        "score",
+        inlets=tables("sequences items"),
+        outlets=tables("recommendations data_quality"),
+        table="recommendations",
+        doc_md=doc("score", "Rank items for every eligible person with the champion."),
     )
     watch = watching(
         "watch",
+        inlets=tables("events items recommendations daily_kpis funnels"),
+        outlets=tables("data_quality"),
         doc_md=doc("watch", "Hold inputs, scores and lists against the nights before, before anybody sees them."),
     )
     publish = python_job(
         "publish",
+        inlets=tables("recommendations items sequences user_features promotions", *MARTS),
+        outlets=[WAREHOUSE],
         table="recommendations",
         doc_md=doc("publish", "Audit, then make the night visible in the warehouse at once."),
     )
     report = python_job(
         "report",
+        inlets=tables("recommendations items realised promotions data_quality"),
         table="recommendations",
         more=("--link", "{{ night(params, dag_run).link }}"),
         trigger_rule="all_done",

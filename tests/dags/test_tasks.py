@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -31,7 +32,8 @@ partition = next(value for value in flags.values() if "/dt=" in value)
 shop, _, day = partition.split("/")
 wanted = os.environ.get("FAKE_" + job.upper(), "done")
 path = Path(os.environ["NIGHTJAR_HOME"], "runs", shop, day.removeprefix("dt="), job + ".json")
-said = {"job": job, "run_id": flags["--run"], "status": "done", "failure": None, "counts": {}}
+said = {"job": job, "run_id": flags["--run"], "status": "done", "failure": None, "counts": {"rows_rejected": 2}}
+said["tables"] = {"read": [], "written": {"events": 7, "surprise": 1}}
 if wanted in ("bad_data", "environment"):
     said |= {"status": "failed", "failure": wanted, "error": f"{job}: failed expectation row_count\\n  next: look"}
 if wanted == "other_run":
@@ -57,7 +59,8 @@ def script(tmp_path: Path) -> Callable[[str], Path]:
 
 def context(dag: Any, **params: Any) -> dict[str, Any]:
     run = SimpleNamespace(logical_date=None, run_after=datetime(2001, 1, 16, 2, tzinfo=UTC), run_id="by:hand")
-    return {"params": {**dag.params.dump(), "day": DAY.isoformat(), **params}, "dag_run": run}
+    events: defaultdict[Any, SimpleNamespace] = defaultdict(SimpleNamespace)
+    return {"params": {**dag.params.dump(), "day": DAY.isoformat(), **params}, "dag_run": run, "outlet_events": events}
 
 
 def prepared(dag: Any, task_id: str, script: Callable[[str], Path], **params: Any) -> tuple[Any, dict[str, Any]]:
@@ -207,3 +210,44 @@ def test_what_readers_do_not_need_costs_no_night_and_ends_it_red(
     )
     assert str(run.state) == "failed"
     assert os.environ["NIGHTJAR_HOME"] == str(_tasks.HOME)
+
+
+def test_assets_carry_the_night_and_its_rows(dag: Any, script: Callable[[str], Path]) -> None:
+    """Of each table that the DAG says the task writes; one that it does not know of is said."""
+    task, given = prepared(dag, "clean", script)
+    warned: list[str] = []
+    task.log.warning = lambda text, *values: warned.append(text % values)
+    task._tell_assets(given, _night_with_result(task, given))
+    extras = {asset.name: event.extra for asset, event in given["outlet_events"].items()}
+    night = {"shop": "synthetic", "day": "2001-01-15", "rows_rejected": 2}
+    assert extras == {
+        "nightjar_events": night | {"rows": 7},
+        "nightjar_quarantine": night | {"rows": 0},
+        "nightjar_data_quality": night | {"rows": 0},
+    }
+    assert warned == ["the DAG does not say that this task writes surprise"]
+
+
+def _night_with_result(task: Any, given: dict[str, Any]) -> Any:
+    night = task._night(given)
+    path = task._result(night)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tables = {"read": [], "written": {"events": 7, "surprise": 1}}
+    path.write_text(json.dumps({"run_id": night.run, "counts": {"rows_rejected": 2}, "tables": tables}))
+    return night
+
+
+def test_lineage_reaches_from_the_log_to_the_warehouse(dag: Any) -> None:
+    """Every table that a task reads is written by one before it, and what leaves the house comes from the log."""
+    before = {task.task_id: {one.task_id for one in task.get_flat_relatives(upstream=True)} for task in dag.tasks}
+    writers: dict[str, set[str]] = defaultdict(set)
+    for task in dag.tasks:
+        for asset in task.outlets:
+            writers[asset.name].add(task.task_id)
+    for task in dag.tasks:
+        for asset in task.inlets:
+            # The look back reads what the night before wrote.
+            earlier = dag.task_ids if task.task_id == "realise" else before[task.task_id]
+            assert writers[asset.name] & set(earlier), (task.task_id, asset.name)
+    assert writers["nightjar_warehouse"] == {"publish"}
+    assert writers["nightjar_events"] == {"clean"}

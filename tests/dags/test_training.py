@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import defaultdict
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -115,9 +116,8 @@ def test_a_night_that_drifted_says_so(dag: Any, tmp_path: Path, drifted: list[st
     )
     task.argv = [sys.executable, str(job)]
     told: list[tuple[str, dict[str, Any]]] = []
-    alias = SimpleNamespace(add=lambda asset, extra: told.append((asset.name, extra)))
-    task.execute(
-        {"params": dag.params.dump(), "dag_run": run_of("scheduled"), "outlet_events": {_tasks.RETRAIN: alias}}
-    )
+    events: defaultdict[Any, SimpleNamespace] = defaultdict(SimpleNamespace)
+    events[_tasks.RETRAIN] = SimpleNamespace(add=lambda asset, extra: told.append((asset.name, extra)))
+    task.execute({"params": dag.params.dump(), "dag_run": run_of("scheduled"), "outlet_events": events})
     said = {"source": "synthetic", "day": "2001-01-13", "drifted": drifted}
     assert told == ([("nightjar_drift", said)] if drifted else [])

@@ -21,6 +21,7 @@ from nightjar.contracts import BAD_DATA, DONE, ENVIRONMENT, BadInput, Partition
 from nightjar.settings import Conf, Source, load_conf, load_source
 from nightjar.stores.files import write_json
 from nightjar.stores.home import Home
+from nightjar.stores.lake import TOUCHED
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -102,6 +103,7 @@ def run(name: str, parser: argparse.ArgumentParser, main: Main) -> NoReturn:
     partition = next(value for value in vars(args).values() if isinstance(value, Partition))
     result = home.result(partition.shop, partition.day, f"{args.prefix}{name}")
     started = time.monotonic()
+    TOUCHED.clear()  # of a job before it in the same process
     outcome: dict[str, Any] = {"job": name, "partition": str(partition), "run_id": args.run, "status": "failed"}
     try:
         result.unlink(missing_ok=True)  # an old success must never stand for this run
@@ -110,7 +112,7 @@ def run(name: str, parser: argparse.ArgumentParser, main: Main) -> NoReturn:
             raise BadInput(f"{partition} is not of source {source.name}", f"--source {partition.shop}")
         conf = load_conf(files=args.conf, source=source, sets=args.set)
         counts = main(args, Job(name, conf, source, home, args.run, log, args.prefix))
-        outcome |= {"status": "done", "failure": None, "counts": counts}
+        outcome |= {"status": "done", "failure": None, "counts": counts, "tables": TOUCHED.summary()}
         code = DONE
     except BadInput as error:
         outcome |= {"failure": "bad_data", "error": str(error)}

@@ -133,6 +133,26 @@ class Stored:
 Work = Callable[[int, "pa.Table", Stored], "tuple[dict[tuple[str, date], pa.Table], dict[str, Any]]"]
 
 
+class Touched:
+    """Tables that this process has read and committed: a job's lineage, as it happened."""
+
+    def __init__(self) -> None:
+        self.read: set[str] = set()
+        self.written: dict[str, int] = {}  # table -> rows of the partitions that were committed
+
+    def clear(self) -> None:
+        self.read.clear()
+        self.written.clear()
+
+    def summary(self) -> dict[str, Any]:
+        """For the job's manifest; what a job compares itself with is no source of it."""
+        return {"read": sorted(self.read - self.written.keys()), "written": dict(sorted(self.written.items()))}
+
+
+#: Of the job that runs in this process, see `job.run`.
+TOUCHED = Touched()
+
+
 class Lake:
     """Tables of all shops below one folder."""
 
@@ -339,6 +359,7 @@ class Lake:
                 parts = tuple(replace(p, file=str(Path(p.file).relative_to(self.root))) for p in entry.parts)
                 write_json(path, asdict(replace(entry, facts=known, parts=parts)))
                 changes.setdefault(part.table.name, {})[day.isoformat()] = str(path.relative_to(self.root))
+            TOUCHED.written[part.table.name] = TOUCHED.written.get(part.table.name, 0) + part.num_rows
         assert len(shops) == 1, "one commit concerns one shop"
         return self._apply(shops.pop(), changes)
 
@@ -385,14 +406,18 @@ class Lake:
             return
         table, day = Path(path).parts[1], entry.stem
         same_day = [other for other in kept if Path(other).stem == day and Path(other).parts[1] == table]
-        needed = {file for other in same_day for file in self._read_entry(other).files}
-        for file in set(self._read_entry(path).files) - needed:
+        needed = {file for other in same_day for file in self._parsed(other).files}
+        for file in set(self._parsed(path).files) - needed:
             Path(file).unlink(missing_ok=True)
             with suppress(OSError):  # its other files may still be needed
                 Path(file).parent.rmdir()
         entry.unlink(missing_ok=True)
 
     def _read_entry(self, path: str) -> Entry:
+        TOUCHED.read.add(Path(path).parts[1])
+        return self._parsed(path)
+
+    def _parsed(self, path: str) -> Entry:
         value = json.loads((self.root / path).read_text())
         parts = tuple(Part(**{**part, "file": str(self.root / part["file"])}) for part in value["parts"])
         return Entry(**{**value, "parts": parts})
