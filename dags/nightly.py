@@ -66,8 +66,8 @@ with DAG(
     )
     features = spark_job(
         "features",
-        inlets=tables("session_events identity items"),
-        outlets=tables("user_features labels data_quality"),
+        inlets=tables("events session_events identity items"),
+        outlets=tables("user_features labels items data_quality"),  # items as of the instant that labels look from
         table="user_features",
         doc_md=doc(
             "features", "Write every person's features as of now, and labels for the latest instant that has any."
@@ -130,14 +130,14 @@ with DAG(
     )
     publish = python_job(
         "publish",
-        inlets=tables("recommendations items sequences user_features promotions", *MARTS),
+        inlets=tables("recommendations items sequences user_features promotions data_quality", *MARTS),
         outlets=[WAREHOUSE],
         table="recommendations",
         doc_md=doc("publish", "Audit, then make the night visible in the warehouse at once."),
     )
     report = python_job(
         "report",
-        inlets=tables("recommendations items realised promotions data_quality"),
+        inlets=tables("recommendations items sessions events realised promotions data_quality daily_kpis funnels"),
         table="recommendations",
         more=("--link", "{{ night(params, dag_run).link }}"),
         trigger_rule="all_done",
