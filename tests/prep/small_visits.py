@@ -96,6 +96,7 @@ def worth(row: Row, price: float | None = None) -> Decimal:
 
 def item(name: str, category: str | None, num_events: int = 1, price: float | None = None, day: date = DAY) -> Row:
     row: Row = dict.fromkeys(ITEMS.names, 0)
+    row["recent_by_platform"] = [0] * 6
     row |= {"item_id": name, "dt": day, "category": category, "price": price, "num_events": num_events}
     return row | {"title": None, "brand": None, "first_seen": NOON, "last_seen": NOON}
 
