@@ -35,9 +35,9 @@ COMMENT ON COLUMN recommendations.item_id IS 'The shop''s item id.';
 
 COMMENT ON COLUMN recommendations.score IS 'Model score; falls with rank, comparable within one person only.';
 
-COMMENT ON COLUMN recommendations.strategy IS 'model; category: popular in the categories of a history that the model cannot read; popular: popular in the shop; held_out: the same, by the draw of `score.held_out_share`.';
+COMMENT ON COLUMN recommendations.strategy IS 'model; category: popular in the categories of a history that the model cannot read; platform: popular on the platform where the person was last; popular: popular in the shop; held_out: the same, by the draw of `score.held_out_share`.';
 
-COMMENT ON COLUMN recommendations.reason_code IS 'because_viewed, because_carted, because_bought, popular_in_category, popular_now, chosen_by_shop (a pin).';
+COMMENT ON COLUMN recommendations.reason_code IS 'because_viewed, because_carted, because_bought, popular_in_category, popular_on_platform, popular_now, chosen_by_shop (a pin).';
 
 COMMENT ON COLUMN recommendations.evidence_item_id IS 'The item of the history without which this one would lose most score.';
 
@@ -781,9 +781,9 @@ COMMENT ON COLUMN v_recommendations_current.item_id IS 'The shop''s item id.';
 
 COMMENT ON COLUMN v_recommendations_current.score IS 'Model score; falls with rank, comparable within one person only.';
 
-COMMENT ON COLUMN v_recommendations_current.strategy IS 'model; category: popular in the categories of a history that the model cannot read; popular: popular in the shop; held_out: the same, by the draw of `score.held_out_share`.';
+COMMENT ON COLUMN v_recommendations_current.strategy IS 'model; category: popular in the categories of a history that the model cannot read; platform: popular on the platform where the person was last; popular: popular in the shop; held_out: the same, by the draw of `score.held_out_share`.';
 
-COMMENT ON COLUMN v_recommendations_current.reason_code IS 'because_viewed, because_carted, because_bought, popular_in_category, popular_now, chosen_by_shop (a pin).';
+COMMENT ON COLUMN v_recommendations_current.reason_code IS 'because_viewed, because_carted, because_bought, popular_in_category, popular_on_platform, popular_now, chosen_by_shop (a pin).';
 
 COMMENT ON COLUMN v_recommendations_current.evidence_item_id IS 'The item of the history without which this one would lose most score.';
 
@@ -926,9 +926,9 @@ COMMENT ON COLUMN v_fact_recommendations.item_id IS 'The shop''s item id.';
 
 COMMENT ON COLUMN v_fact_recommendations.score IS 'Model score; falls with rank, comparable within one person only.';
 
-COMMENT ON COLUMN v_fact_recommendations.strategy IS 'model; category: popular in the categories of a history that the model cannot read; popular: popular in the shop; held_out: the same, by the draw of `score.held_out_share`.';
+COMMENT ON COLUMN v_fact_recommendations.strategy IS 'model; category: popular in the categories of a history that the model cannot read; platform: popular on the platform where the person was last; popular: popular in the shop; held_out: the same, by the draw of `score.held_out_share`.';
 
-COMMENT ON COLUMN v_fact_recommendations.reason_code IS 'because_viewed, because_carted, because_bought, popular_in_category, popular_now, chosen_by_shop (a pin).';
+COMMENT ON COLUMN v_fact_recommendations.reason_code IS 'because_viewed, because_carted, because_bought, popular_in_category, popular_on_platform, popular_now, chosen_by_shop (a pin).';
 
 COMMENT ON COLUMN v_fact_recommendations.evidence_item_id IS 'The item of the history without which this one would lose most score.';
 
