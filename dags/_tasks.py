@@ -40,7 +40,6 @@ DRIFT = Asset(f"{PREFIX}drift")
 #: What the night's watch may say: an alias is an event only where it is given one.
 RETRAIN = AssetAlias(f"{PREFIX}retrain")
 
-
 #: What BI and CRM tools read.
 WAREHOUSE = Asset(f"{PREFIX}warehouse")
 

@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -65,8 +65,8 @@ def night(home: Home, day: str, sets: str, port: int) -> Line:
         done = subprocess.run(argv, cwd=repository(), env=environ, stdout=out, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         raise BadInput(f"the night ended with {done.returncode}", f"less {log}")
-    folder = home.result(SHOP, datetime.fromisoformat(day).date(), TIMES).parent
-    return measured(json.loads((folder / f"{TIMES}.json").read_text()), _own_times(folder))
+    times = home.result(SHOP, date.fromisoformat(day), TIMES)
+    return measured(json.loads(times.read_text()), _own_times(times.parent))
 
 
 def _own_times(folder: Path) -> dict[str, Interval]:

@@ -31,7 +31,6 @@ class WarmJobs:
         """Run a job's script with its arguments; returns its exit code. A process that died is started anew."""
         if self._process is None or self._process.poll() is not None:
             command = [sys.executable, "-m", "jobs.ops.warm"]
-            # Its own log from the first job on: a JVM keeps the outputs that it was started with.
             self._process = subprocess.Popen(
                 command, env=self._environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )
