@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from nightjar.contracts import BadInput
 from nightjar.stores.home import Home
 from nightjar.stores.job import Job, arguments, run
+from nightjar.stores.sole import sole
 
 Main = Callable[[argparse.Namespace, Job], dict[str, Any]]
 
@@ -90,3 +92,16 @@ def test_bad_usage_is_not_to_be_retried(home: Home, monkeypatch: pytest.MonkeyPa
         run("clean", arguments("A job.", events="a partition"), lambda args, job: {})
     assert caught.value.code == 1
     assert "write it as shop/table/dt=YYYY-MM-DD" in capsys.readouterr().err
+
+
+def test_while_another_run_is_at_it_nothing_is_touched(
+    ended: Callable[..., Any], home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manifest stays the other run's: ours has none to say anything of."""
+    monkeypatch.setattr("nightjar.stores.sole.PATIENCE_SECONDS", 0.3)
+    assert ended(lambda args, job: {"rows_in": 1})[0] == 0
+    lock = home.runs / "synthetic" / "2001-01-15" / "clean.lock"
+    with sole(lock, "another", logging.getLogger()):
+        code, result, out = ended(lambda args, job: pytest.fail("two copies at once"))
+    assert (code, out) == (2, "")
+    assert (result["status"], result["run_id"]) == ("done", "r1")

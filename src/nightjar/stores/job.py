@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -22,6 +22,7 @@ from nightjar.settings import Conf, Source, load_conf, load_source
 from nightjar.stores.files import write_json
 from nightjar.stores.home import Home
 from nightjar.stores.lake import TOUCHED
+from nightjar.stores.sole import Busy, sole
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -90,7 +91,7 @@ def run(name: str, parser: argparse.ArgumentParser, main: Main) -> NoReturn:
     """Run a job's `main` and exit: 0 done, 1 bad data (a retry is useless), 2 environment (a retry may help).
 
     Whatever happens, `runs/<shop>/<day>/<job>.json` says it; the last line on standard output is the
-    counts as JSON.
+    counts as JSON. Of two copies for the same day one works at a time, see `stores.sole`.
     """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     log = logging.getLogger(f"nightjar.{name}")
@@ -105,7 +106,9 @@ def run(name: str, parser: argparse.ArgumentParser, main: Main) -> NoReturn:
     started = time.monotonic()
     TOUCHED.clear()  # of a job before it in the same process
     outcome: dict[str, Any] = {"job": name, "partition": str(partition), "run_id": args.run, "status": "failed"}
+    turn = ExitStack()
     try:
+        turn.enter_context(sole(result.with_suffix(".lock"), args.run, log))
         result.unlink(missing_ok=True)  # an old success must never stand for this run
         source = load_source(args.source)
         if source.name != partition.shop:
@@ -114,6 +117,9 @@ def run(name: str, parser: argparse.ArgumentParser, main: Main) -> NoReturn:
         counts = main(args, Job(name, conf, source, home, args.run, log, args.prefix))
         outcome |= {"status": "done", "failure": None, "counts": counts, "tables": TOUCHED.summary()}
         code = DONE
+    except Busy as error:  # whoever is at it says how it ended
+        log.error("%s\n  next: wait for it, then run again", error)
+        sys.exit(ENVIRONMENT)
     except BadInput as error:
         outcome |= {"failure": "bad_data", "error": str(error)}
         log.error("%s", error)
@@ -126,6 +132,7 @@ def run(name: str, parser: argparse.ArgumentParser, main: Main) -> NoReturn:
         code = ENVIRONMENT
     outcome |= {"seconds": round(time.monotonic() - started, 1), "peak_gib": round(_peak_gib(), 2), **_cost()}
     code = _record(result, outcome, code, log)
+    turn.close()
     if code == DONE:
         print(json.dumps(outcome["counts"], default=str), flush=True)  # noqa: T201 - the job's output
     sys.exit(code)
