@@ -16,13 +16,13 @@ FOLDS ?= 3
 TRIALS ?= 20
 # Recipes read these from their environment, so that no value is ever parsed by the shell.
 export SOURCE RAW DAY MODEL SET SAMPLE AIRFLOW_PORT MLFLOW_PORT BI_PORT TORCH_INDEX_URL SIZE RUNS SKEW EXPLAIN DAYS EVENTS \
-	DATA PROTOCOL CONF SEEDS FOLDS EXCLUDE OUT STEPS EPOCHS FROM TO TARGET USERS ITEMS K TARGETS TRIALS
+	DATA PROTOCOL CONF SEEDS FOLDS EXCLUDE OUT STEPS EPOCHS FROM TO AGAIN NIGHTS ONLY TARGET USERS ITEMS K TARGETS TRIALS
 
 JOBS := .envs/jobs/bin/python
 AIRFLOW := .envs/airflow/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup nightly replay rollback export backtest bi source-check rules-check ui down test check format docs approve locks \
+.PHONY: help setup nightly replay rollback export backtest backfill bi source-check rules-check ui down test test-live check format docs approve locks \
 	quality tune bench-prep bench-night bench-learn bench-large bench-scaling bench-publish bench-score bench-overhead bench-page
 
 help:  ## list the commands
@@ -55,6 +55,10 @@ backtest: setup  ## replay past nights and hold their lists against what people 
 	@$(JOBS) -m jobs.ops.backtest --source "$$SOURCE" --raw "$$RAW" --from "$$FROM" --to "$$TO" --model "$$MODEL" \
 		--set "$$SET"
 
+backfill: setup  ## run the nights of a range through Airflow, in order: FROM, TO, AGAIN=failed or all, SOURCE, RAW, MODEL, SET
+	@$(JOBS) -m jobs.ops.backfill --source "$$SOURCE" --raw "$$RAW" --from "$$FROM" --to "$$TO" --again "$$AGAIN" \
+		--model "$$MODEL" --set "$$SET" --airflow-port "$$AIRFLOW_PORT"
+
 bi: setup  ## Apache Superset with the dashboard of conf/bi, until Ctrl-C: SET, BI_PORT; builds .envs/superset first
 	@$(JOBS) -m jobs.ops.bi --port "$$BI_PORT" --set "$$SET"
 
@@ -75,6 +79,9 @@ test: setup  ## run all tests, each in the environment it belongs to
 	@# Two workers, a file each: most tests wait for one JVM at a time.
 	@$(JOBS) -m pytest -n 2 --dist loadfile --durations 15 --ignore=tests/dags; jobs=$$?; $(AIRFLOW) -m pytest tests/dags; airflow=$$?; \
 		[ $$jobs -eq 0 ] && [ $$airflow -eq 0 ]
+
+test-live: setup  ## whole nights through Airflow: backfills, kills at every step; NIGHTS, ONLY=part of a test's name
+	@NIGHTJAR_TEST_NIGHTS="$$NIGHTS" $(JOBS) -m pytest -m live -k "$$ONLY" --durations 0 tests/ops
 
 check: setup  ## format, lint, types, room rule, generated pages; writes nothing
 	@$(JOBS) -m ruff format --check

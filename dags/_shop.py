@@ -60,7 +60,7 @@ DEADLINE = timedelta(hours=float(os.environ.get("NIGHTJAR_DEADLINE_HOURS") or 4)
 DEFAULT_ARGS: dict[str, Any] = {
     "owner": "nightjar",
     "retries": 2,
-    "retry_delay": timedelta(minutes=1),
+    "retry_delay": timedelta(seconds=float(os.environ.get("NIGHTJAR_RETRY_SECONDS") or 60)),
     "retry_exponential_backoff": 3,
     "max_retry_delay": timedelta(minutes=15),
     "execution_timeout": timedelta(hours=2),

@@ -21,7 +21,7 @@ from urllib.parse import quote
 import psutil
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.providers.standard.hooks.subprocess import SubprocessHook
-from airflow.sdk import Asset, AssetAlias, BaseOperator, Context
+from airflow.sdk import Asset, AssetAlias, BaseOperator, BaseSensorOperator, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from nightjar.contracts import BAD_DATA, BadInput, Partition
@@ -33,6 +33,9 @@ BASE_URL = os.environ.get("AIRFLOW__API__BASE_URL", "http://localhost:8080").rst
 ENVIRONMENT = Path(os.environ.get("NIGHTJAR_JOBS_ENV") or CHECKOUT / ".envs" / "jobs").absolute()
 
 PREFIX = "nightjar_"
+
+#: The run type of nights that somebody has asked to be made up for.
+BACKFILL = "backfill"
 
 #: A night that drifted; the DAG training waits for it.
 DRIFT = Asset(f"{PREFIX}drift")
@@ -247,15 +250,36 @@ class PythonJob(_Judged):
 
 
 class Watching(PythonJob):
-    """Tell the DAG training of a night that drifted."""
+    """Tell the DAG training of a night that drifted; what a backfill finds is history."""
 
     def execute(self, context: Context) -> None:
         super().execute(context)
         night = self._night(context)
-        if drifted := (self._said(night).get("counts") or {}).get("drifted"):
+        drifted = (self._said(night).get("counts") or {}).get("drifted")
+        if drifted and context["dag_run"].run_type != BACKFILL:
             said = {"source": night.source, "day": night.day.isoformat(), "drifted": drifted}
             context["outlet_events"][RETRAIN].add(DRIFT, extra=said)
             self.log.info("%s: the DAG training is told", ", ".join(drifted))
+
+
+class Turn(BaseSensorOperator):
+    """Of a backfill's nights, run them in the order of their days.
+
+    A night reads what the nights before it wrote, and late records of an earlier day arrive with a later night: two of
+    them side by side would read what neither would have seen alone. A scheduled night never waits for a backfill.
+    """
+
+    def __init__(self, **operator: Any) -> None:
+        # Airflow counts a backfill's runs by themselves, whatever max_active_runs the DAG has.
+        super().__init__(mode="reschedule", poke_interval=30, **operator)
+
+    def poke(self, context: Context) -> bool:
+        if context["dag_run"].run_type != BACKFILL:
+            return True
+        earlier = context["ti"].get_previous_dagrun(state="running")
+        if earlier is not None:
+            self.log.info("waiting for %s", earlier.run_id)
+        return earlier is None
 
 
 class Landing(PythonJob):

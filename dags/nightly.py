@@ -15,7 +15,7 @@ from airflow.sdk import DAG, DeadlineAlert, DeadlineReference, SyncCallback
 
 from _alerts import late
 from _shop import DEADLINE, DEFAULT_ARGS, PARAMS, SCHEDULED, at, doc
-from _tasks import WAREHOUSE, Night, landing, python_job, spark_job, tables, watching
+from _tasks import WAREHOUSE, Night, Turn, landing, python_job, spark_job, tables, watching
 from nightjar import contracts
 
 AT_TWO = at("0 2 * * *")
@@ -34,6 +34,12 @@ with DAG(
     user_defined_macros={"night": Night.of},
     default_args=DEFAULT_ARGS,
 ) as dag:
+    turn = Turn(
+        task_id="turn",
+        doc_md=doc("turn", "Let the earlier nights of a backfill end first; any other night goes on at once."),
+        execution_timeout=timedelta(minutes=5),  # of one look
+        timeout=timedelta(days=30).total_seconds(),  # a year of nights takes its time
+    )
     land = landing("land", doc_md=doc("land", "Have the day's raw logs: the synthetic shop writes its own."))
     clean = spark_job(
         "clean",
@@ -149,7 +155,7 @@ with DAG(
         doc_md=doc("verdict", "Red when anything failed, a training included, although the night was published."),
     )
 
-    land >> clean >> sessionize >> identity >> sequences >> train >> evaluate >> champion
+    turn >> land >> clean >> sessionize >> identity >> sequences >> train >> evaluate >> champion
     [sequences, champion] >> score >> watch >> publish >> report
     sequences >> [features, marts]
     identity >> realise

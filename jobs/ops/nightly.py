@@ -96,7 +96,7 @@ def _model_file(name: str) -> Path:
 
 def run_night(home: Home, request: Request, *, airflow_port: int) -> int:
     """Run the night to its end; 0 when every task succeeded."""
-    with _services(home, request, airflow_port) as running:
+    with services(home, request, airflow_port) as running:
         connection = api(home, running)
         connection.unpause(DAG)
         _wait_for_others(home, running, connection)
@@ -121,8 +121,12 @@ def times(run: dict[str, Any], tasks: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @contextmanager
-def _services(home: Home, request: Request, port: int) -> Iterator[Running]:
-    """Airflow that runs already (`make ui`), or one of our own for this night only."""
+def services(home: Home, request: Request, port: int, *, scheduled: bool = False) -> Iterator[Running]:
+    """Airflow that runs already (`make ui`), or one of our own for as long as this takes.
+
+    Args:
+        scheduled: whether our own has the nightly schedule; Airflow makes up for nights of a schedule only.
+    """
     if running := Running.load(home):
         if not running.scheduled:  # we hold the lock, so whoever started it was killed
             stop(home, running)
@@ -131,7 +135,7 @@ def _services(home: Home, request: Request, port: int) -> Iterator[Running]:
             return
     started = time.monotonic()
     print("airflow: starting", flush=True)
-    running = start_airflow(home, port=port, scheduled=False, source=request.source, raw=request.raw)
+    running = start_airflow(home, port=port, scheduled=scheduled, source=request.source, raw=request.raw)
     print(f"airflow: ready after {time.monotonic() - started:.0f} s at {running.airflow_url}", flush=True)
     try:
         yield running
@@ -182,7 +186,7 @@ def _line(task: dict[str, Any]) -> str:
 
 
 @contextmanager
-def _alone(home: Home) -> Iterator[None]:
+def alone(home: Home) -> Iterator[None]:
     """Hold the home's lock: one `make nightly` at a time.
 
     Raises:
@@ -212,7 +216,7 @@ def main() -> None:
     try:
         request = Request.of(args)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # runs the clean-up, as Ctrl-C does
-        with _alone(home):
+        with alone(home):
             sys.exit(run_night(home, request, airflow_port=args.airflow_port))
     except BadInput as error:
         sys.exit(f"nightly: {error}")

@@ -15,6 +15,7 @@ import _tasks
 RUN: dict[str, Any] = {
     "dag_id": "nightly",
     "dag_run_id": "scheduled__2001-01-16T02:00:00+00:00",
+    "run_type": "scheduled",
     "logical_date": "2001-01-16T02:00:00Z",
     "run_after": "2001-01-16T02:00:00Z",
     "conf": {},
@@ -47,14 +48,17 @@ def test_what_was_typed_by_hand_counts() -> None:
     assert argv[-2:] == ["--set", 'digest.when="always"']
 
 
-def test_airflow_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its path and with a context, as the executor does."""
+@pytest.mark.parametrize("run_type", ["scheduled", "backfill"])
+def test_airflow_runs_it(run_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its path and with a context, as the executor does; nights that are made up for are never late."""
     from airflow.sdk.execution_time.callback_supervisor import execute_callback
 
     seen: list[list[str]] = []
     monkeypatch.setattr(_alerts.subprocess, "run", lambda argv, **_: seen.append(argv))
     import structlog
 
-    done = execute_callback("_alerts.late", {"context": {"dag_run": RUN}}, ".", ".", structlog.get_logger())
+    done = execute_callback(
+        "_alerts.late", {"context": {"dag_run": {**RUN, "run_type": run_type}}}, ".", ".", structlog.get_logger()
+    )
     assert done == (True, None)
-    assert seen == [_alerts.command(RUN)]
+    assert seen == ([_alerts.command(RUN)] if run_type == "scheduled" else [])

@@ -24,7 +24,7 @@ from airflow.timetables.base import TimeRestriction
 import _tasks
 
 CHECKOUT, SCRATCH = _tasks.CHECKOUT, _tasks.HOME.parent
-JOINS = {"champion", "settled", "verdict"}
+JOINS = {"champion", "settled", "turn", "verdict"}  # and the wait: tasks that start no job
 SPARK = {"clean", "sessionize", "identity", "sequences", "score", "features", "marts"}
 
 
@@ -66,6 +66,7 @@ def test_import_costs_less_than_a_second_beyond_airflow() -> None:
 
 def test_structure(dag: Any) -> None:
     assert {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks} == {
+        "turn": ["land"],
         "land": ["clean"],
         "clean": ["sessionize"],
         "sessionize": ["identity"],
@@ -159,6 +160,10 @@ def test_params_accept(dag: Any) -> None:
         assert copy.copy(dag.params.get_param(param)).resolve(value) == value
 
 
+#: Three nights of which the second has no 02:00.
+SPRING = ["2026-03-28T02:00+01:00", "2026-03-29T03:00+02:00", "2026-03-30T02:00+02:00"]
+
+
 def instant(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
@@ -216,6 +221,36 @@ def test_backfill_has_one_run_per_day() -> None:
     infos = stored.iter_dagrun_infos_between(instant("2026-03-28T00:00+01:00"), instant("2026-03-30T23:59+02:00"))
     days = [_tasks.day_before(info.logical_date, "Europe/Berlin").isoformat() for info in infos]
     assert days == ["2026-03-27", "2026-03-28", "2026-03-29"]
+
+
+@pytest.mark.parametrize(
+    ("run_type", "earlier", "goes"),
+    [("backfill", None, True), ("backfill", "the night before", False), ("scheduled", "the night before", True)],
+)
+def test_nights_of_a_backfill_go_in_order(dag: Any, run_type: str, earlier: str | None, goes: bool) -> None:
+    asked = []
+
+    def previous(state: str) -> SimpleNamespace | None:
+        asked.append(state)
+        return SimpleNamespace(run_id=earlier) if earlier else None
+
+    turn = dag.get_task("turn")
+    run = SimpleNamespace(run_type=run_type)
+    assert turn.poke({"dag_run": run, "ti": SimpleNamespace(get_previous_dagrun=previous)}) is goes
+    assert set(asked) <= {"running"}
+    assert turn.reschedule  # no slot is taken while it waits
+    assert DagSerialization.from_dict(DagSerialization.to_dict(dag)).get_task("turn").reschedule
+
+
+def test_airflows_partitions_would_not_do() -> None:
+    """What docs/decisions/0008 rests on; a release that changes it is worth another look."""
+    timetable = trigger.CronPartitionTimetable(
+        "0 2 * * *", timezone="Europe/Berlin", run_offset=-1, key_format="%Y-%m-%d"
+    )
+    # The tick before 03:00 on 29 March is 02:00 on the 28th; before 02:00 on the 30th it is the 29th at 03:00.
+    keys = [timetable._get_partition_info(trigger.coerce_datetime(instant(moment)))[1] for moment in SPRING]
+    made_up = timetable.iter_partition_dagrun_infos(earliest=instant(SPRING[0]), latest=instant(SPRING[-1]))
+    assert keys != [info.partition_key for info in made_up], "a backfill names nights as the schedule does now"
 
 
 def test_run_by_hand_without_logical_date_takes_the_day_before_it_started(dag: Any) -> None:

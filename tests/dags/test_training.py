@@ -102,8 +102,11 @@ def test_the_night_trains_only_where_nobody_reigns(dag: Any) -> None:
     assert flags(argv(dag, "train", run_of("scheduled")))["--when"] == "missing"
 
 
-@pytest.mark.parametrize("drifted", [[], ["drift of kinds"]])
-def test_a_night_that_drifted_says_so(dag: Any, tmp_path: Path, drifted: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("run_type", "drifted", "tells"),
+    [("scheduled", [], False), ("scheduled", ["drift of kinds"], True), ("backfill", ["drift of kinds"], False)],
+)
+def test_a_night_that_drifted_says_so(dag: Any, tmp_path: Path, run_type: str, drifted: list[str], tells: bool) -> None:
     """The task's own run with a job that says what `watch` would say."""
     task = dag.get_task("watch").prepare_for_execution()
     job = tmp_path / "watch.py"
@@ -118,6 +121,6 @@ def test_a_night_that_drifted_says_so(dag: Any, tmp_path: Path, drifted: list[st
     told: list[tuple[str, dict[str, Any]]] = []
     events: defaultdict[Any, SimpleNamespace] = defaultdict(SimpleNamespace)
     events[_tasks.RETRAIN] = SimpleNamespace(add=lambda asset, extra: told.append((asset.name, extra)))
-    task.execute({"params": dag.params.dump(), "dag_run": run_of("scheduled"), "outlet_events": events})
+    task.execute({"params": dag.params.dump(), "dag_run": run_of(run_type), "outlet_events": events})
     said = {"source": "synthetic", "day": "2001-01-13", "drifted": drifted}
-    assert told == ([("nightjar_drift", said)] if drifted else [])
+    assert told == ([("nightjar_drift", said)] if tells else [])

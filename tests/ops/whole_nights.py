@@ -1,0 +1,92 @@
+"""Whole nights through a real Airflow, in homes of their own, and what they left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+
+from nightjar.contracts import TABLES
+from nightjar.settings import repository
+from nightjar.stores.home import Home
+from nightjar.stores.lake import Lake
+
+SHOP = "synthetic"
+KEY = "ab" * 32
+
+#: A shop so small that a night is mostly Airflow and Java, and people enough that a candidate is judged.
+SMALL = (
+    "simulate.num_people=600 simulate.num_items=150 train.epochs=2 train.processes=1 train.checkpoint_every_steps=2 "
+    "score.k=10 spark.driver_memory_gib=2"
+)
+
+#: What says when something was done, by whom, or how long it took.
+CLOCKS = {"decided_at", "published_at", "changed_at", "run_id", "seconds"}
+
+
+def environment(home: Home) -> dict[str, str]:
+    """Of the same pseudonyms in every home, and quick to try again."""
+    return {
+        **os.environ,
+        "NIGHTJAR_HOME": str(home.root),
+        "NIGHTJAR_PSEUDONYM_KEY": KEY,
+        "NIGHTJAR_RETRY_SECONDS": "2",
+        "PYTHONPATH": os.pathsep.join([str(repository() / "src"), str(repository())]),
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def command(verb: str, home: Home, *more: str) -> None:
+    """Run `jobs.ops.<verb>` on the small shop to its end."""
+    argv = [sys.executable, "-m", f"jobs.ops.{verb}", "--airflow-port", str(free_port()), "--set", SMALL, *more]
+    home.root.mkdir(parents=True, exist_ok=True)
+    with (home.root / f"{verb}.log").open("a") as log:
+        done = subprocess.run(argv, cwd=repository(), env=environment(home), stdout=log, stderr=log, check=False)
+    assert done.returncode == 0, (home.root / f"{verb}.log").read_text()[-4000:]
+
+
+def lake_contents(home: Home) -> dict[tuple[str, date], Any]:
+    """(table, day) -> what it holds: a hash of the rows, or the rows themselves without their clocks."""
+    lake, found = Lake(home.lake), {}
+    for name, table in TABLES.items():
+        for day, entry in lake.entries(SHOP, name).items():
+            if CLOCKS.isdisjoint(table.names):
+                found[name, day] = (entry.num_rows, entry.content_hash)
+            else:
+                rows = [row for file in entry.files for row in pq.ParquetFile(file).read().to_pylist()]
+                found[name, day] = sorted(json.dumps(_timeless(row), sort_keys=True, default=str) for row in rows)
+    return found
+
+
+def warehouse_contents(home: Home) -> dict[str, list[str]]:
+    """Table or view -> its rows without their clocks."""
+    found = {}
+    with duckdb.connect(str(home.warehouse), read_only=True) as db:
+        names = db.execute("SELECT table_name FROM information_schema.tables ORDER BY 1").fetchall()
+        for (name,) in names:
+            rows = db.table(name).to_arrow_table().to_pylist()
+            found[name] = sorted(json.dumps(_timeless(row), sort_keys=True, default=str) for row in rows)
+    return found
+
+
+def _timeless(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in CLOCKS and not name.endswith("_hours")}
+
+
+def manifests(home: Home, day: date) -> dict[str, dict[str, Any]]:
+    """Job -> what it said last of that night."""
+    folder = home.runs / SHOP / day.isoformat()
+    return {path.stem: json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))}
