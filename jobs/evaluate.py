@@ -16,6 +16,7 @@ from typing import Any
 
 from nightjar.contracts import HOLDOUT, ITEMS, PROMOTIONS, SEQUENCES, BadInput, Partition
 from nightjar.learn.checkpoint import load_model
+from nightjar.learn.metrics import Interval, bootstrap_difference, per_user
 from nightjar.learn.promotion import Decision, decide
 from nightjar.score.catalogue import Catalogue
 from nightjar.score.cost import Cost, diversity_costs
@@ -63,7 +64,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         job.conf.promotion,
         candidate=means.get("candidate"),
         champion=means.get("champion"),
-        baselines={name: mean for name, mean in means.items() if name not in MODELS},
+        baselines=numbers_ahead(found, job),
         num_users=found.num_users,
     )
     numbers = report(found, job.conf.train.seed) | cold_start(job, lake, at, found)
@@ -176,6 +177,17 @@ def report(found: Evaluation, seed: int) -> dict[str, Any]:
         "lists": {name: found.beside_accuracy(name) for name in names},
         "slices": {name: found.by_slice(name, seed=seed) for name in names if name in MODELS},
         "candidate_minus": {name: found.differences("candidate", name, seed=seed) for name in others},
+    }
+
+
+def numbers_ahead(found: Evaluation, job: Job) -> dict[str, Interval]:
+    """Baseline -> by how much the candidate is better in the metric that decides; not a number without people."""
+    if "candidate" not in found.ranks:
+        return {}
+    values = {name: per_user(found.ranks[name])[job.conf.promotion.metric] for name in compared(found)}
+    ours, seed = values["candidate"], job.conf.train.seed
+    return {
+        name: bootstrap_difference(ours, theirs, seed=seed) for name, theirs in values.items() if name not in MODELS
     }
 
 

@@ -49,7 +49,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     at, path = args.recommendations, job.home.report(job.shop, args.recommendations.day)
     seen = tonight(job, Lake(job.home.lake), at, path.parent)
     if args.late:
-        return {"rows_in": 0, "rows_out": 0, "rows_rejected": 0, "told": told(job, seen, late(seen), path, args.link)}
+        return {"rows_in": 0, "rows_out": 0, "rows_rejected": 0, "told": told(job, seen, late(seen), "", args.link)}
     write_atomically(path, render(seen).encode("utf-8"))
     verdict = judge(seen)
     job.log.info("%s %d to look at: %s", verdict.headline, len(verdict.notices), path)
@@ -59,19 +59,19 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         "rows_rejected": 0,
         "page": str(path),
         "verdict": verdict.level,
-        "told": told(job, seen, verdict, path, args.link),
+        "told": told(job, seen, verdict, str(path), args.link),
         "notices": [notice.text for notice in verdict.notices],
     }
 
 
-def told(job: Job, seen: night.Night, verdict: Verdict, page: Path, link: str) -> list[str]:
+def told(job: Job, seen: night.Night, verdict: Verdict, page: str, link: str) -> list[str]:
     """Send the digest to whoever has an address in the environment; a server that is away costs no night."""
     conf = job.conf.digest
     if not digest.is_due(verdict, conf.when):
         return []
     patience = {"timeout_seconds": conf.timeout_seconds}
-    subject, text = digest.subject(seen, verdict), digest.text(seen, verdict, str(page), link)
-    message = digest.message(seen, verdict, str(page), link)
+    subject, text = digest.subject(seen, verdict), digest.text(seen, verdict, page, link)
+    message = digest.message(seen, verdict, page, link)
     ways: dict[str, tuple[str, Callable[[str], None]]] = {
         "mail": (conf.smtp_variable, lambda uri: send_mail(conf.smtp_variable, uri, subject, text, **patience)),
         "webhook": (

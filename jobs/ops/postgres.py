@@ -8,10 +8,12 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from nightjar.contracts import BadInput
 
@@ -20,13 +22,59 @@ from nightjar.contracts import BadInput
 class Server:
     """A running server on a Unix socket."""
 
-    uri: str  # of an empty database
-    data: Path
+    place: Path  #: everything that it writes
+    options: tuple[str, ...]
+
+    @property
+    def uri(self) -> str:
+        """Of an empty database."""
+        return f"postgresql://nightjar@/postgres?host={self.place}"
+
+    @property
+    def data(self) -> Path:
+        return self.place / "data"
 
     @property
     def pid(self) -> int:
         """Of the process that all others of the server descend from."""
         return int((self.data / "postmaster.pid").read_text().splitlines()[0])
+
+    def start(self) -> None:
+        """Returns when it answers; after a crash it has replayed its log by then."""
+        said = " ".join(
+            f"-c {one}" for one in ("listen_addresses=''", f"unix_socket_directories={self.place}", *self.options)
+        )
+        self._call("pg_ctl", "-D", f"{self.data}", "-w", "-l", f"{self.place}/log", "-o", said, "start")
+
+    def stop(self) -> None:
+        if (self.data / "postmaster.pid").exists():
+            self._call("pg_ctl", "-D", f"{self.data}", "-w", "-m", "immediate", "stop")
+
+    def kill(self) -> None:
+        """SIGKILL to every process of it, as when its machine goes away."""
+        kill_family(self.pid)
+
+    def _call(self, program: str, *arguments: str) -> None:
+        # The server inherits the descriptors: a pipe that it keeps open would never end.
+        argv, quiet = [f"{binaries()}/{program}", *arguments], subprocess.DEVNULL
+        subprocess.run(argv, check=True, cwd=self.place, stdout=quiet, stderr=quiet, **_other_user())
+
+    @classmethod
+    def made(cls, place: Path, options: tuple[str, ...]) -> Server:
+        """One with an empty cluster, not yet started."""
+        server = cls(place, options)
+        server._call("initdb", "-D", f"{server.data}", "-U", "nightjar", "-A", "trust", "-E", "UTF8", "--no-sync")
+        return server
+
+
+def kill_family(pid: int) -> None:
+    """SIGKILL to a process and everything below it; returns when they are gone."""
+    top = psutil.Process(pid)
+    family = [top, *top.children(recursive=True)]
+    for member in family:
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
+    psutil.wait_procs(family, timeout=10)
 
 
 def binaries() -> Path:
@@ -55,25 +103,18 @@ def running(*options: str) -> Iterator[Server]:
     Raises:
         BadInput: there is no PostgreSQL, or nobody who may start it.
     """
-    folder, who = binaries(), _other_user()
+    who = _other_user()
     place = Path(tempfile.mkdtemp(prefix="nightjar-pg-"))
     if who:
         os.chown(place, who["user"], who["group"])
-    data = place / "data"
-
-    def call(*argv: str) -> None:
-        # The server inherits the descriptors: a pipe that it keeps open would never end.
-        subprocess.run(argv, check=True, cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **who)
-
-    settings = ("listen_addresses=''", f"unix_socket_directories={place}", *options)
+    server: Server | None = None
     try:
-        call(f"{folder}/initdb", "-D", f"{data}", "-U", "nightjar", "-A", "trust", "-E", "UTF8", "--no-sync")
-        said = " ".join(f"-c {setting}" for setting in settings)
-        call(f"{folder}/pg_ctl", "-D", f"{data}", "-w", "-l", f"{place}/log", "-o", said, "start")
-        yield Server(f"postgresql://nightjar@/postgres?host={place}", data)
+        server = Server.made(place, options)
+        server.start()
+        yield server
     finally:
-        if (data / "postmaster.pid").exists():
-            call(f"{folder}/pg_ctl", "-D", f"{data}", "-w", "-m", "immediate", "stop")
+        if server is not None:
+            server.stop()
         shutil.rmtree(place, ignore_errors=True)
 
 

@@ -283,7 +283,7 @@ def test_a_night_that_failed_is_told_with_the_step_the_reason_and_the_link(
     assert done.returncode == 0, done.stderr
     message = server.seen[-1][2]
     assert message["text"].startswith("Nightjar acme 2001-01-15: late\nNot finished by its deadline; done so far:")
-    assert not page.exists()
+    assert (message["page"], page.exists()) == ("", False)
     next(served, None)
 
 

@@ -17,8 +17,8 @@ _SCHEMAS = itertools.count()
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
-    with postgres_server.running() as uri:
-        yield uri
+    with postgres_server.running("fsync=off") as running:
+        yield running.uri
 
 
 @pytest.fixture(params=["duckdb", "postgres"])

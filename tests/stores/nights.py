@@ -1,6 +1,7 @@
 """Small nights for the warehouse's tests, and processes that can be killed at a named point.
 
 python nights.py TARGET FILE POINT publishes a saved night, python nights.py TARGET --to=NIGHT POINT rolls back to one.
+With SERVER, a process, after the point, that is killed there with all below it, and the publisher is not.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jobs.ops.postgres import kill_family
 
 from nightjar.contracts import (
     DAILY_KPIS,
@@ -49,6 +51,23 @@ LISTS = {
     "p-bob": ("i2", "i3", "i4"),
     "p-cy": ("i5", "i1", "i2"),
     "p-dee": ("i1", "i2", "i5"),
+}
+CHANGED = LISTS | {"p-ada": ("i1", "i2", "i5")}
+
+#: Whether readers see tonight when the publisher is killed there, in DuckDB and in PostgreSQL; None: it does not pass.
+POINTS: dict[str, tuple[bool | None, bool | None]] = {
+    "opened": (False, False),
+    "staged": (False, False),
+    "merged": (False, False),
+    "audited": (False, False),
+    "loaded": (False, False),
+    "replaced": (False, False),
+    # DuckDB's transaction is committed inside the copy, which readers get by the rename after this point.
+    "committed": (False, True),
+    "flushed": (False, None),
+    "swapped": (True, None),
+    "tidied": (None, True),
+    "published": (True, True),
 }
 FALLBACK = ("p-dee",)
 ITEM_IDS = ("i1", "i2", "i3", "i4", "i5")
@@ -271,8 +290,8 @@ def saved(night: Night, path: Path) -> Path:
     return path
 
 
-def argv(warehouse: Warehouse, file: Path, point: str = "") -> list[str]:
-    return [sys.executable, __file__, target_of(warehouse), str(file), point]
+def argv(warehouse: Warehouse, file: Path, point: str = "", server: int | None = None) -> list[str]:
+    return [sys.executable, __file__, target_of(warehouse), str(file), point, *([str(server)] if server else [])]
 
 
 def rollback_argv(warehouse: Warehouse, to: str, point: str = "") -> list[str]:
@@ -290,11 +309,13 @@ def loaded(file: Path) -> Night:
     return Night(**value)
 
 
-def _main(target: str, what: str, point: str) -> None:
+def _main(target: str, what: str, point: str, server: str = "") -> None:
     warehouse: Warehouse = Postgres(target) if target.startswith("postgresql") else DuckDbFile(Path(target))
 
     def passing(name: str) -> None:
-        if name == point:
+        if name == point and server:
+            kill_family(int(server))
+        elif name == point:
             os.kill(os.getpid(), signal.SIGKILL)
 
     if what.startswith("--to="):

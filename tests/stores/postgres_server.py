@@ -12,11 +12,11 @@ from nightjar.contracts import BadInput
 
 
 @contextmanager
-def running() -> Iterator[str]:
-    """A started server; yields the URI of an empty database and deletes everything afterwards."""
+def running(*options: str) -> Iterator[postgres.Server]:
+    """A started server, deleted afterwards."""
     try:
         postgres.binaries()
     except BadInput as error:
         pytest.skip(error.problem)
-    with postgres.running("fsync=off") as server:
-        yield server.uri
+    with postgres.running(*options) as server:
+        yield server

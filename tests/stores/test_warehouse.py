@@ -16,7 +16,7 @@ from typing import Any
 
 import nights
 import pytest
-from nights import DAY, LISTS, SHOP, ask, current, everything, expected, put
+from nights import CHANGED, DAY, LISTS, POINTS, SHOP, ask, current, everything, expected, put
 
 from nightjar.contracts import (
     CART_ABANDONMENT,
@@ -119,8 +119,6 @@ def test_sample_shows_people_with_history_first_and_reasons(warehouse: Warehouse
 
 
 # -- again, and again with a difference
-
-CHANGED = LISTS | {"p-ada": ("i1", "i2", "i5")}
 
 
 def test_the_same_rows_again_change_nothing(warehouse: Warehouse, tmp_path: Path) -> None:
@@ -293,22 +291,6 @@ def test_small_catalogues_and_exclusions_shorten_lists(warehouse: Warehouse, tmp
 
 
 # -- killed, and together
-
-#: Whether readers see tonight when the publisher is killed there, in DuckDB and in PostgreSQL; None: it does not pass.
-POINTS: dict[str, tuple[bool | None, bool | None]] = {
-    "opened": (False, False),
-    "staged": (False, False),
-    "merged": (False, False),
-    "audited": (False, False),
-    "loaded": (False, False),
-    "replaced": (False, False),
-    # DuckDB's transaction is committed inside the copy, which readers get by the rename after this point.
-    "committed": (False, True),
-    "flushed": (False, None),
-    "swapped": (True, None),
-    "tidied": (None, True),
-    "published": (True, True),
-}
 
 
 def seen_tonight(warehouse: Warehouse, point: str) -> bool:

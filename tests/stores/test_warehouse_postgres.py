@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import nights
+import postgres_server
 import pytest
+from jobs.ops.postgres import Server
 
 from nightjar.contracts import BadInput
 from nightjar.settings import Publish
 from nightjar.stores.home import Home
-from nightjar.stores.warehouse import DuckDbFile, open_warehouse
+from nightjar.stores.warehouse import DuckDbFile, Postgres, open_warehouse
 
 POSTGRES = Publish(target="postgres", keep_nights=3)
 
@@ -47,3 +52,37 @@ def test_no_connection_is_an_environment_error_without_the_secret(
 
 def test_the_default_is_a_file_below_home(home: Home) -> None:
     assert open_warehouse(Publish(target="duckdb", keep_nights=3), home) == DuckDbFile(home.root / "warehouse.duckdb")
+
+
+@pytest.fixture(scope="module")
+def durable() -> Iterator[Server]:
+    """Unlike the other tests' server, one that waits for its disk."""
+    with postgres_server.running() as server:
+        yield server
+
+
+@pytest.mark.parametrize("point", [point for point, (_, passes) in nights.POINTS.items() if passes is not None])
+def test_the_server_killed_anywhere_readers_see_a_whole_night_and_the_next_run_mends(
+    durable: Server, tmp_path: Path, point: str
+) -> None:
+    done = nights.POINTS[point][1]
+    schema = f"killed_{point}"
+    with Postgres(durable.uri)._connected() as connection:
+        connection.cursor().execute(f"CREATE SCHEMA {schema}")
+        connection.commit()
+    warehouse = Postgres(f"{durable.uri}&options=-csearch_path%3D{schema}")
+    nights.put(warehouse, nights.night(tmp_path / "first"))
+    night = nights.night(tmp_path / "second", nights.CHANGED)
+    file = nights.saved(night, tmp_path / "night.json")
+    struck = subprocess.run(nights.argv(warehouse, file, point, durable.pid), capture_output=True, text=True)
+    # After its last statement a publisher may end well: nothing is left that could be lost.
+    assert struck.returncode == 1 or done, struck.stderr
+    assert len(list(night.new_users.glob("*.parquet"))) == (1 if struck.returncode else 0)
+
+    durable.start()
+    assert nights.current(warehouse) == nights.expected(nights.CHANGED if done else nights.LISTS)
+    mended = subprocess.run(nights.argv(warehouse, file), capture_output=True, text=True, check=True)
+    assert json.loads(mended.stdout)["published"] is not done
+    assert nights.current(warehouse) == nights.expected(nights.CHANGED)
+    assert nights.ask(warehouse, "SELECT count(*) FROM publish_log") == [(2,)]
+    assert list(night.new_users.glob("*.parquet")) == []

@@ -21,13 +21,14 @@ def subject(night: Night, verdict: Verdict) -> str:
     return f"Nightjar {night.shop} {night.day}: {verdict.word or _MARK[verdict.level]}"
 
 
-def text(night: Night, verdict: Verdict, page: str, link: str = "") -> str:
-    """Every notice on a line, failures first, then where to read more: the page, and the run."""
+def text(night: Night, verdict: Verdict, page: str = "", link: str = "") -> str:
+    """Every notice on a line, failures first, then where to read more: the page, if it is written, and the run."""
     lines = [verdict.headline, *(f"{'x' if one.level == 'bad' else '!'} {one.text}" for one in verdict.notices)]
-    return "\n".join([*lines, f"report: {page}", *([f"run: {link}"] if link else []), ""])
+    more = [f"{name}: {where}" for name, where in (("report", page), ("run", link)) if where]
+    return "\n".join([*lines, *more, ""])
 
 
-def message(night: Night, verdict: Verdict, page: str, link: str = "") -> dict[str, Any]:
+def message(night: Night, verdict: Verdict, page: str = "", link: str = "") -> dict[str, Any]:
     """The same as plain values; `text` alone is what chat services show."""
     return {
         "text": f"{subject(night, verdict)}\n{text(night, verdict, page, link)}",
