@@ -22,7 +22,7 @@ JOBS := .envs/jobs/bin/python
 AIRFLOW := .envs/airflow/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup nightly replay rollback export backtest backfill bi source-check rules-check ui down test test-live check format docs approve locks \
+.PHONY: help setup nightly replay rollback export backtest backfill bi lineage source-check rules-check ui down test test-live check format docs approve locks \
 	quality tune bench-prep bench-night bench-learn bench-large bench-scaling bench-publish bench-score bench-overhead bench-page
 
 help:  ## list the commands
@@ -61,6 +61,9 @@ backfill: setup  ## run the nights of a range through Airflow, in order: FROM, T
 
 bi: setup  ## Apache Superset with the dashboard of conf/bi, until Ctrl-C: SET, BI_PORT; builds .envs/superset first
 	@$(JOBS) -m jobs.ops.bi --port "$$BI_PORT" --set "$$SET"
+
+lineage: setup  ## check that all that a night wrote comes from its raw logs, and draw it: SOURCE, DAY, OUT=file.svg, SET
+	@$(JOBS) -m jobs.ops.lineage --source "$$SOURCE" --day "$$DAY" --out "$$OUT" --set "$$SET"
 
 source-check: setup  ## show what a mapping makes of a log's first records: SOURCE, RAW, SAMPLE; writes nothing
 	@$(JOBS) -m jobs.ops.source_check --source "$$SOURCE" --raw "$$RAW" --records "$$SAMPLE"

@@ -172,6 +172,19 @@ class _Judged(BaseOperator):
     def _result(self, night: Night) -> Path:
         return night.result(f"{self.prefix}{self.job}")
 
+    def _parents(self, context: Context) -> dict[str, str]:
+        """Variables that tell a job which task it belongs to; see `nightjar.stores.lineage`."""
+        from airflow.providers.openlineage.plugins import macros
+
+        try:
+            return {
+                "OPENLINEAGE_PARENT_ID": macros.lineage_parent_id(context["ti"]),
+                "OPENLINEAGE_ROOT_PARENT_ID": macros.lineage_root_parent_id(context["ti"]),
+            }
+        except Exception as error:  # lineage never costs a night
+            self.log.warning("the job's lineage will not name this task: %s", type(error).__name__)
+            return {}
+
     def _said(self, night: Night) -> dict[str, Any]:
         """The manifest, once the job is done."""
         said: dict[str, Any] = json.loads(self._result(night).read_text(encoding="utf-8"))
@@ -196,6 +209,12 @@ class SparkJob(_Judged, SparkSubmitOperator):
 
     arguments_field = "application_args"
 
+    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
+        """Add the jar of OpenLineage's listener, which the JVM must know before it starts."""
+        super().render_template_fields(context, jinja_env)
+        if jar := self._night(context).settings().spark.openlineage_jar:
+            self.conf = {**self.conf, "spark.jars": jar}
+
     def __init__(self, *, job: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.job = job
@@ -203,6 +222,7 @@ class SparkJob(_Judged, SparkSubmitOperator):
     def execute(self, context: Context) -> None:
         night = self._night(context)
         self._forget_old_result(night)
+        self.env_vars = {**(self.env_vars or {}), **self._parents(context)}
         try:
             super().execute(context)
         except AirflowException as error:
@@ -239,7 +259,8 @@ class PythonJob(_Judged):
         night = self._night(context)
         self._forget_old_result(night)
         self._hook = SubprocessHook()
-        outcome = self._hook.run_command(self.argv, cwd=str(CHECKOUT))
+        environment = {**os.environ, **self._parents(context)}
+        outcome = self._hook.run_command(self.argv, env=environment, cwd=str(CHECKOUT))
         judge(self._result(night), night.run, outcome.exit_code)
         self._tell_assets(context, night)
 

@@ -18,7 +18,8 @@ from nightjar.contracts import DATA_QUALITY, ITEMS, MARTS, PROMOTIONS, SEQUENCES
 from nightjar.stores.exports import export
 from nightjar.stores.job import Job, arguments, run
 from nightjar.stores.lake import Lake
-from nightjar.stores.warehouse import MartDay, Night, open_warehouse, publish
+from nightjar.stores.touched import TOUCHED
+from nightjar.stores.warehouse import MartDay, Night, open_warehouse, publish, what_readers_see
 
 
 def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
@@ -26,6 +27,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     job.log.info("publishing %s, %d rows, to %s", night.partition, night.num_rows, job.conf.publish.target)
     warehouse = open_warehouse(job.conf.publish, job.home)
     publication = publish(warehouse, night, job.conf, now=lambda: datetime.now(UTC))
+    TOUCHED.targets |= dict.fromkeys(what_readers_see(job.conf.publish.target))
     exported = {name: export(warehouse, job.shop, name, job.home.exports) for name in job.conf.publish.exports}
     return {
         "rows_in": night.num_rows,

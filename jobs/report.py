@@ -41,6 +41,7 @@ from nightjar.stores.job import Job, arguments, run
 from nightjar.stores.lake import Lake, batches
 from nightjar.stores.ledgers import read_rows
 from nightjar.stores.post import call_webhook, send_mail
+from nightjar.stores.touched import TOUCHED, Outside
 from nightjar.stores.tracking import Tracking
 from nightjar.stores.warehouse import history, open_warehouse
 
@@ -51,6 +52,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     if args.late:
         return {"rows_in": 0, "rows_out": 0, "rows_rejected": 0, "told": told(job, seen, late(seen), "", args.link)}
     write_atomically(path, render(seen).encode("utf-8"))
+    TOUCHED.targets[Outside.file(path, "The page that people look at in the morning.")] = None
     verdict = judge(seen)
     job.log.info("%s %d to look at: %s", verdict.headline, len(verdict.notices), path)
     return {

@@ -20,7 +20,9 @@ from typing import Any
 from nightjar.simulate import Shop
 from nightjar.simulate.drops import write_drop
 from nightjar.simulate.poison import POISONS
+from nightjar.stores.drops import raw_logs
 from nightjar.stores.job import Job, arguments, run
+from nightjar.stores.touched import TOUCHED
 
 
 def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
@@ -37,6 +39,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         poisoned = write_drop(drop_path(job, folder, day), on_lines(shop.drop(day)), on_bytes)
         job.log.warning("drop of %s poisoned (%s): %d records", day, args.poison, poisoned)
     rows = sum(counts[sort] for sort in ("clean", "duplicates", "conflicts", "malformed"))
+    TOUCHED.targets[raw_logs(folder)] = rows
     return {"rows_in": 0, "rows_out": rows, "rows_rejected": 0, "drops_written": written, "raw": str(folder), **counts}
 
 

@@ -26,6 +26,7 @@ from jobs.ops.doctor import need_java, need_port
 
 from nightjar.contracts import BadInput
 from nightjar.settings import load_source, read_toml, repository
+from nightjar.stores import lineage
 from nightjar.stores.home import Home
 
 CHECKOUT = repository()
@@ -113,6 +114,7 @@ def api(home: Home, running: Running) -> AirflowApi:
 def airflow_variables(home: Home, port: int) -> dict[str, str]:
     """Airflow's whole configuration; there is no airflow.cfg to edit."""
     url = f"http://127.0.0.1:{port}"
+    events = {"type": "file", "log_file_path": str(home.airflow_events), "append": True}
     return {
         "AIRFLOW_HOME": str(home.root / "airflow"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
@@ -135,6 +137,9 @@ def airflow_variables(home: Home, port: int) -> dict[str, str]:
         # One DAG file that rarely changes: look at the folder and parse it when something may have.
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "AIRFLOW__OPENLINEAGE__NAMESPACE": lineage.namespace(),
+        "AIRFLOW__OPENLINEAGE__DISABLED": str(lineage.is_off()),
+        **({} if lineage.is_elsewhere() else {"AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(events)}),
         "AIRFLOW_CONN_SPARK_NIGHTJAR": json.dumps({"conn_type": "spark", "host": _spark_master()}),
     }
 
@@ -182,6 +187,7 @@ def start_airflow(home: Home, *, port: int, scheduled: bool, source: str, raw: s
     running = Running(secrets.token_hex(16), port, scheduled=scheduled)
     variables = environment(home, running, source=source, raw=raw)
     migrate(home, variables)
+    home.airflow_events.parent.mkdir(parents=True, exist_ok=True)
     running.save(home)
     try:
         _spawn_airflow(home, running, "api-server", variables)

@@ -341,6 +341,7 @@ class Spark(Section):
     driver_memory_gib: Count
     java_options: str  # of the driver's JVM; it must know them before it starts
     shuffle_partitions: Count
+    openlineage_jar: str  # OpenLineage's Spark listener; "": lineage of jobs, not of single queries
 
 
 class Conf(Section):

@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+from airflow.providers.openlineage.plugins.adapter import OpenLineageAdapter
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 import _tasks
@@ -235,6 +236,33 @@ def _night_with_result(task: Any, given: dict[str, Any]) -> Any:
     tables = {"read": [], "written": {"events": 7, "surprise": 1}}
     path.write_text(json.dumps({"run_id": night.run, "counts": {"rows_rejected": 2}, "tables": tables}))
     return night
+
+
+def test_a_job_is_told_which_task_it_belongs_to(dag: Any, script: Callable[[str], Path]) -> None:
+    """As Airflow's own events name the task: the provider's listener makes its ids the same way."""
+    task, given = prepared(dag, "train", script)
+    assert task._parents(given) == {}  # nobody told us of a task: a warning, and the job runs
+    moment = datetime(2001, 1, 16, 2, tzinfo=UTC)
+    run = SimpleNamespace(logical_date=moment, run_after=moment, clear_number=0, conf={})
+    given["ti"] = SimpleNamespace(
+        dag_id="nightly", task_id="train", try_number=2, map_index=-1, dag_run=run, get_template_context=lambda: given
+    )
+    given["ti"].task = task
+    found = task._parents(given)
+    mine, night = (found[name].split("/") for name in ("OPENLINEAGE_PARENT_ID", "OPENLINEAGE_ROOT_PARENT_ID"))
+    assert (mine[1], night[1]) == ("nightly.train", "nightly")
+    assert mine[2] != night[2]
+    ids = OpenLineageAdapter.build_task_instance_run_id("nightly", "train", 2, moment, -1)
+    assert mine[2] == ids
+
+
+def test_the_listeners_jar_is_there_before_the_jvm(dag: Any) -> None:
+    task = dag.get_task("score").prepare_for_execution()
+    task.render_template_fields(context(dag, set=["spark.openlineage_jar=/jars/openlineage.jar"]))
+    assert task.conf["spark.jars"] == "/jars/openlineage.jar"
+    plain = dag.get_task("score").prepare_for_execution()
+    plain.render_template_fields(context(dag))
+    assert "spark.jars" not in plain.conf
 
 
 def test_lineage_reaches_from_the_log_to_the_warehouse(dag: Any) -> None:

@@ -15,6 +15,7 @@ from typing import IO, cast
 
 from nightjar.contracts import BadInput
 from nightjar.settings import Source
+from nightjar.stores.touched import TOUCHED, Outside
 
 YEAR_TO_DAY = ("{yyyy}", "{mm}", "{dd}")
 _MAX_HEAD_CHARACTERS = 2**26  # a sample must fit in memory, however long its records are
@@ -29,6 +30,7 @@ def find_files(source: Source, raw: Path, days: Iterable[date]) -> dict[date | N
         BadInput: the path does not exist or holds no file that the source's pattern names.
     """
     _check_place(source, raw)
+    TOUCHED.sources.add(raw_logs(raw))
     if source.layout == "single":
         return {None: _single_files(source, raw)}
     found: dict[date | None, list[Path]] = {day: _matching(source, raw, day) for day in days}
@@ -51,6 +53,11 @@ def find_all_files(source: Source, raw: Path) -> dict[date | None, list[Path]]:
     if not days:
         raise BadInput(f"{raw} holds no drop {_patterns(source)}", f"ls {raw} | tail")
     return {day: _matching(source, raw, day) for day in sorted(days)}
+
+
+def raw_logs(raw: Path) -> Outside:
+    """The drops, as lineage names them."""
+    return Outside.file(raw, "The shop's raw logs.")
 
 
 def _check_place(source: Source, raw: Path) -> None:

@@ -57,6 +57,15 @@ class Home:
     def secrets(self) -> Path:
         return self.root / "secrets"
 
+    def lineage(self, shop: str, day: date) -> Path:
+        """Where the night's jobs tell what they read and wrote, a file of OpenLineage events each."""
+        return self.root / "lineage" / shop / day.isoformat()
+
+    @property
+    def airflow_events(self) -> Path:
+        """Where Airflow tells of its runs and tasks."""
+        return self.root / "lineage" / "airflow.jsonl"
+
     def report(self, shop: str, day: date) -> Path:
         """The page of one night."""
         return self.reports / shop / f"{day.isoformat()}.html"

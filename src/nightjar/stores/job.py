@@ -10,9 +10,9 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,8 +21,9 @@ from nightjar.contracts import BAD_DATA, DONE, ENVIRONMENT, BadInput, Partition
 from nightjar.settings import Conf, Source, load_conf, load_source
 from nightjar.stores.files import write_json
 from nightjar.stores.home import Home
-from nightjar.stores.lake import TOUCHED
+from nightjar.stores.lineage import Run
 from nightjar.stores.sole import Busy, sole
+from nightjar.stores.touched import TOUCHED
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -41,6 +42,8 @@ class Job:
     run_id: str
     log: logging.Logger
     prefix: str = ""
+    #: Spark settings for lineage of single queries
+    listener: Mapping[str, str] = field(default_factory=dict)
 
     def result(self, day: date, job: str) -> Path:
         """The manifest of another job of the same DAG for the same day."""
@@ -53,7 +56,7 @@ class Job:
     def spark(self) -> SparkSession:
         from nightjar.stores.spark import session
 
-        return session(f"nightjar {self.name}", self.conf.spark)
+        return session(f"nightjar {self.name}", self.conf.spark, self.listener)
 
 
 def arguments(doc: str, **partitions: str) -> argparse.ArgumentParser:
@@ -91,7 +94,8 @@ def run(name: str, parser: argparse.ArgumentParser, main: Main) -> NoReturn:
     """Run a job's `main` and exit: 0 done, 1 bad data (a retry is useless), 2 environment (a retry may help).
 
     Whatever happens, `runs/<shop>/<day>/<job>.json` says it; the last line on standard output is the
-    counts as JSON. Of two copies for the same day one works at a time, see `stores.sole`.
+    counts as JSON. Of two copies for the same day one works at a time, see `stores.sole`. Who follows data
+    from table to table is told as it begins and as it ends, see `stores.lineage`.
     """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     log = logging.getLogger(f"nightjar.{name}")
@@ -106,15 +110,17 @@ def run(name: str, parser: argparse.ArgumentParser, main: Main) -> NoReturn:
     started = time.monotonic()
     TOUCHED.clear()  # of a job before it in the same process
     outcome: dict[str, Any] = {"job": name, "partition": str(partition), "run_id": args.run, "status": "failed"}
-    turn = ExitStack()
+    turn, lineage = ExitStack(), Run(home, partition, f"{args.prefix}{name}", log)
     try:
         turn.enter_context(sole(result.with_suffix(".lock"), args.run, log))
+        lineage.started()
         result.unlink(missing_ok=True)  # an old success must never stand for this run
         source = load_source(args.source)
         if source.name != partition.shop:
             raise BadInput(f"{partition} is not of source {source.name}", f"--source {partition.shop}")
         conf = load_conf(files=args.conf, source=source, sets=args.set)
-        counts = main(args, Job(name, conf, source, home, args.run, log, args.prefix))
+        listener = lineage.listener(conf.spark.openlineage_jar)
+        counts = main(args, Job(name, conf, source, home, args.run, log, args.prefix, listener))
         outcome |= {"status": "done", "failure": None, "counts": counts, "tables": TOUCHED.summary()}
         code = DONE
     except Busy as error:  # whoever is at it says how it ended
@@ -132,6 +138,7 @@ def run(name: str, parser: argparse.ArgumentParser, main: Main) -> NoReturn:
         code = ENVIRONMENT
     outcome |= {"seconds": round(time.monotonic() - started, 1), "peak_gib": round(_peak_gib(), 2), **_cost()}
     code = _record(result, outcome, code, log)
+    lineage.done(TOUCHED) if code == DONE else lineage.failed(str(outcome.get("failure") or "environment"))
     turn.close()
     if code == DONE:
         print(json.dumps(outcome["counts"], default=str), flush=True)  # noqa: T201 - the job's output

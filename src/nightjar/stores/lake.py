@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 from nightjar.contracts import BadInput, Column, Partition, Table
 from nightjar.contracts.render import arrow_schema, spark_ddl
 from nightjar.stores.files import create_exclusively, write_json
+from nightjar.stores.touched import TOUCHED
 
 if TYPE_CHECKING:
     import duckdb
@@ -131,26 +132,6 @@ class Stored:
 #: One bucket's work, run where its task runs: (bucket, the task's rows, what is stored) -> the rows
 #: that (table name, day) holds from now on, all of the bucket's, and a report of plain values.
 Work = Callable[[int, "pa.Table", Stored], "tuple[dict[tuple[str, date], pa.Table], dict[str, Any]]"]
-
-
-class Touched:
-    """Tables that this process has read and committed: a job's lineage, as it happened."""
-
-    def __init__(self) -> None:
-        self.read: set[str] = set()
-        self.written: dict[str, int] = {}  # table -> rows of the partitions that were committed
-
-    def clear(self) -> None:
-        self.read.clear()
-        self.written.clear()
-
-    def summary(self) -> dict[str, Any]:
-        """For the job's manifest; what a job compares itself with is no source of it."""
-        return {"read": sorted(self.read - self.written.keys()), "written": dict(sorted(self.written.items()))}
-
-
-#: Of the job that runs in this process, see `job.run`.
-TOUCHED = Touched()
 
 
 class Lake:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nightjar.contracts import Partition, Table
+from nightjar.contracts import DATA_QUALITY, Partition, Table
 from nightjar.contracts.render import arrow_schema
 from nightjar.stores.lake import Lake
+from nightjar.stores.touched import TOUCHED
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,6 +42,8 @@ def record(lake: Lake, table: Table, partition: Partition, rows: Sequence[Mappin
     """Add rows; a row with the key of an earlier one takes its place, so that a re-run says things once."""
     import pyarrow as pa
 
+    if table is DATA_QUALITY:
+        TOUCHED.checks += rows
     by_key = {tuple(row[name] for name in table.key): dict(row) for row in [*read_rows(lake, table, partition), *rows]}
     arrow = pa.Table.from_pylist(list(by_key.values()), schema=arrow_schema(table))
     lake.commit([lake.stage_arrow(arrow, table, partition.shop, run_id)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from nightjar.contracts import BadInput
@@ -38,8 +39,11 @@ _SETTINGS = {
 }
 
 
-def session(application: str, spark: Spark) -> SparkSession:
+def session(application: str, spark: Spark, more: Mapping[str, str] | None = None) -> SparkSession:
     """Start (or join) the job's session.
+
+    Args:
+        more: settings of this run only.
 
     Under `spark-submit` the master of the submit line wins; started with plain Python it is
     `[spark] master`.
@@ -53,7 +57,7 @@ def session(application: str, spark: Spark) -> SparkSession:
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(application)
-    for key, value in _SETTINGS.items():
+    for key, value in {**_SETTINGS, **(more or {})}.items():
         builder = builder.config(key, value)
     builder = builder.config("spark.sql.shuffle.partitions", str(spark.shuffle_partitions))
     if "PYSPARK_GATEWAY_PORT" not in os.environ:  # set by spark-submit

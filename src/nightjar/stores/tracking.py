@@ -21,6 +21,7 @@ from typing import Any
 from nightjar.contracts import BadInput
 from nightjar.settings import repository
 from nightjar.stores.home import Home
+from nightjar.stores.touched import TOUCHED, Outside
 
 CHAMPION = "champion"
 
@@ -145,6 +146,7 @@ class Tracking:
         created = client.create_model_version(
             self.name, logged.model_uri, run_id, tags=tags, model_id=logged.model_id, await_creation_for=0
         )
+        TOUCHED.targets[self._model] = None
         return _model_version(created)
 
     def champion(self) -> ModelVersion | None:
@@ -187,12 +189,17 @@ class Tracking:
             raise BadInput(f"the files of {known.name} version {known.version} are gone: {error}", advice) from error
         if digest_of(folder) != known.digest:
             raise BadInput(f"the files of {known.name} version {known.version} have changed: {folder}", advice)
+        TOUCHED.sources.add(self._model)
         return folder
 
     def promote(self, version: ModelVersion | str) -> None:
         """Let the alias `champion` point at this version; safe to repeat."""
         number = version if isinstance(version, str) else version.version
         self._client().set_registered_model_alias(self.name, CHAMPION, number)
+
+    @property
+    def _model(self) -> Outside:
+        return Outside("mlflow", self.name, "The shop's registered model, all versions.")
 
     # -- MLflow
 

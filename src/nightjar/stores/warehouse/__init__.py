@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nightjar.settings import Publish
 from nightjar.stores.home import Home
+from nightjar.stores.touched import Outside
 from nightjar.stores.warehouse import cloud
 from nightjar.stores.warehouse.connection import Warehouse
 from nightjar.stores.warehouse.duckdb_file import DuckDbFile
@@ -11,6 +12,8 @@ from nightjar.stores.warehouse.postgres import Postgres
 from nightjar.stores.warehouse.publication import MartDay, Night, Publication, publish
 from nightjar.stores.warehouse.queries import Recommended, history, sample
 from nightjar.stores.warehouse.rollback import LATEST, Rollback, rollback
+from nightjar.stores.warehouse.schema import WAREHOUSE_MARTS
+from nightjar.stores.warehouse.views import views
 
 __all__ = [
     "LATEST",
@@ -27,7 +30,16 @@ __all__ = [
     "publish",
     "rollback",
     "sample",
+    "what_readers_see",
 ]
+
+
+def what_readers_see(target: str) -> list[Outside]:
+    """Views and analysis tables as lineage names them, by the kind of warehouse: its address may hold a password."""
+    shown = [
+        Outside(target, view.name, view.doc, tuple(column for column, _ in view.columns)) for view in views(target)
+    ]
+    return [*shown, *(Outside(target, table.name, table.doc, table.columns) for table in WAREHOUSE_MARTS)]
 
 
 def open_warehouse(conf: Publish, home: Home) -> Warehouse:
