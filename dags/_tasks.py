@@ -24,12 +24,12 @@ from airflow.providers.standard.hooks.subprocess import SubprocessHook
 from airflow.sdk import Asset, AssetAlias, BaseOperator, BaseSensorOperator, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from _links import BASE_URL, DataDocs, Mlflow, Report
 from nightjar.contracts import BAD_DATA, BadInput, Partition
 from nightjar.settings import Conf, day_before, load_conf, load_source, repository
 
 CHECKOUT = repository()
 HOME = Path(os.environ.get("NIGHTJAR_HOME") or CHECKOUT / ".nightjar").absolute()
-BASE_URL = os.environ.get("AIRFLOW__API__BASE_URL", "http://localhost:8080").rstrip("/")
 ENVIRONMENT = Path(os.environ.get("NIGHTJAR_JOBS_ENV") or CHECKOUT / ".envs" / "jobs").absolute()
 
 PREFIX = "nightjar_"
@@ -129,6 +129,18 @@ def judge(result: Path, run: str, exit_code: int | None) -> None:
     raise AirflowException(said.get("error") or f"exit code {exit_code} and no result in {result}; see the log above")
 
 
+def sentence(said: Mapping[str, Any]) -> str:
+    """What a job did, in numbers: rows, what was rejected, warnings, seconds.
+
+    Not a note of the task: only people with a login may write those, by the REST API; a task has no such login.
+    """
+    counts = said.get("counts") or {}
+    named = {"rows_in": "rows in", "rows_out": "rows out", "rows_rejected": "rejected"}
+    told = [f"{counts[name]:,} {words}" for name, words in named.items() if isinstance(counts.get(name), int)]
+    warnings = counts.get("warnings") or []
+    return ", ".join([*told, f"{len(warnings)} warnings", f"{said.get('seconds', 0):.0f} s"]) + "."
+
+
 def stop_tree(pid: int, patience_seconds: float = 10) -> None:
     """End a process and everything below it: Spark's Python and torchrun's workers outlive a killed parent."""
     with suppress(psutil.NoSuchProcess):
@@ -149,6 +161,8 @@ class _Judged(BaseOperator):
     job: str
     prefix: str = ""  # before the manifest's name
     arguments_field: str
+    operator_extra_links = (Report(), DataDocs(), Mlflow())
+    said: dict[str, Any] | None = None  # the manifest, once the job is done
 
     def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
         """Append `--set` pairs, whose number no template can know."""
@@ -185,14 +199,15 @@ class _Judged(BaseOperator):
             self.log.warning("the job's lineage will not name this task: %s", type(error).__name__)
             return {}
 
-    def _said(self, night: Night) -> dict[str, Any]:
-        """The manifest, once the job is done."""
+    def _tell(self, context: Context, night: Night) -> str:
+        """Tell Airflow what the job said; the sentence becomes the task's return value, which its tab Storage shows."""
         said: dict[str, Any] = json.loads(self._result(night).read_text(encoding="utf-8"))
-        return said
+        self.said = said
+        self._tell_assets(context, night, said)
+        return sentence(said)
 
-    def _tell_assets(self, context: Context, night: Night) -> None:
+    def _tell_assets(self, context: Context, night: Night, said: Mapping[str, Any]) -> None:
         """Put the night, its rows and what was rejected on the event of each table that the job writes."""
-        said = self._said(night)
         counts, written = said.get("counts") or {}, (said.get("tables") or {}).get("written", {})
         numbers = {name: counts[name] for name in ("rows_rejected", "warnings") if name in counts}
         declared = {table.name.removeprefix(PREFIX): table for table in self.outlets if isinstance(table, Asset)}
@@ -219,7 +234,7 @@ class SparkJob(_Judged, SparkSubmitOperator):
         super().__init__(**kwargs)
         self.job = job
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: Context) -> str:
         night = self._night(context)
         self._forget_old_result(night)
         self.env_vars = {**(self.env_vars or {}), **self._parents(context)}
@@ -228,7 +243,7 @@ class SparkJob(_Judged, SparkSubmitOperator):
         except AirflowException as error:
             self.log.error("%s", error)
         judge(self._result(night), night.run, self._exit_code)
-        self._tell_assets(context, night)
+        return self._tell(context, night)
 
     @property
     def _exit_code(self) -> int | None:
@@ -255,14 +270,14 @@ class PythonJob(_Judged):
         self.argv = [*argv, *(["--prefix", prefix] if prefix else [])]
         self._hook: SubprocessHook | None = None
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: Context) -> str:
         night = self._night(context)
         self._forget_old_result(night)
         self._hook = SubprocessHook()
         environment = {**os.environ, **self._parents(context)}
         outcome = self._hook.run_command(self.argv, env=environment, cwd=str(CHECKOUT))
         judge(self._result(night), night.run, outcome.exit_code)
-        self._tell_assets(context, night)
+        return self._tell(context, night)
 
     def on_kill(self) -> None:
         process = self._hook and self._hook.sub_process
@@ -273,14 +288,15 @@ class PythonJob(_Judged):
 class Watching(PythonJob):
     """Tell the DAG training of a night that drifted; what a backfill finds is history."""
 
-    def execute(self, context: Context) -> None:
-        super().execute(context)
+    def execute(self, context: Context) -> str:
+        told = super().execute(context)
         night = self._night(context)
-        drifted = (self._said(night).get("counts") or {}).get("drifted")
+        drifted = ((self.said or {}).get("counts") or {}).get("drifted")
         if drifted and context["dag_run"].run_type != BACKFILL:
             said = {"source": night.source, "day": night.day.isoformat(), "drifted": drifted}
             context["outlet_events"][RETRAIN].add(DRIFT, extra=said)
             self.log.info("%s: the DAG training is told", ", ".join(drifted))
+        return told
 
 
 class Turn(BaseSensorOperator):
@@ -306,18 +322,17 @@ class Turn(BaseSensorOperator):
 class Landing(PythonJob):
     """Have the raw logs: the synthetic shop writes its own, any other shop's must be there."""
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: Context) -> str:
         night = self._night(context)
         if night.source == SYNTHETIC:
-            super().execute(context)
-        elif not night.raw:
+            return super().execute(context)
+        if not night.raw:
             raise AirflowFailException(
                 f"source {night.source} needs raw logs\n  next: trigger with param raw, or make nightly RAW=…"
             )
-        elif not Path(night.raw).exists():
+        if not Path(night.raw).exists():
             raise AirflowFailException(f"no raw logs at {night.raw}\n  next: ls -l {Path(night.raw).parent}")
-        else:
-            self.log.info("raw logs of %s are at %s", night.source, night.raw)
+        return f"The raw logs of {night.source} are at {night.raw}."
 
 
 def spark_job(verb: str, *, table: str, raw: bool = False, **operator: Any) -> SparkJob:

@@ -1,9 +1,28 @@
 """One night of one shop: raw logs in, checked recommendations in the warehouse.
 
-A run handles the day before its logical date, in the shop's time zone; a run without logical date
-(started by hand) the day before it was started; the param `day` names any other day. Every task is
-safe to run twice. The champion that the DAG `training` keeps young scores; only where there is none does the night
-train one itself. What to do when a task is red: `docs/runbook.md`, one heading per task.
+### What
+
+The day's raw logs are cleaned, checked, cut into sessions and stitched to persons; the champion of the DAG `training`
+ranks items for everybody (where there is none, the night trains one); the audited lists appear in the warehouse all
+at once. The tab *Report* of a run is the night on a page, *Data Docs* what was checked; a task's tab
+*Storage* says its rows in a sentence.
+
+### When
+
+At two in the morning of the shop's time zone, for the day before. A run handles the day before its logical date; one
+that is started by hand the day before it was started; the param `day` names any other day. Late after
+`NIGHTJAR_DEADLINE_HOURS`.
+
+### Who
+
+Whoever looks after the shop's data is told when a night fails or is late ("Being told" in the README); BI and CRM
+tools read what `publish` shows, and see last night until then.
+
+### What if
+
+A task is red: read its heading in `docs/runbook.md`. *Clear* repeats it and what depends on it; every task is safe to
+run twice and to kill. Bad data is not retried, and readers keep the last good night. `make rollback` takes a
+published night back.
 """
 
 from __future__ import annotations

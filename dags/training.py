@@ -1,9 +1,24 @@
 """A younger champion for a shop: train on the latest night's histories, judge, promote by the rule.
 
-Runs on Sunday morning, when a night drifted, and by hand; the night never waits for it. Trained is with what the night
-of the run's day read, which must have reached `sequences`: the day before the run, or the param `day`. A candidate
-that does not pass leaves the champion where it is. Safe to run twice; a training that was killed goes on where
-it was. What to do when a task is red: `docs/runbook.md`, one heading per task.
+### What
+
+A candidate is trained with what the night of the run's day read, judged on a later window beside the champion and
+simple baselines, and promoted by the written rule in `[promotion]`. The button *MLflow* of a task leads to the model
+where MLflow is up.
+
+### When
+
+On Sunday at six, when a night drifted, and by hand; the night never waits for it. The night of the day before the
+run, or of the param `day`, must have reached `sequences`.
+
+### Who
+
+The shop's nights, which score with whatever reigns; each decision is a row of `promotions`, with its numbers.
+
+### What if
+
+A candidate that does not pass leaves the champion where it is. A task is red: read its heading in `docs/runbook.md`.
+Safe to run twice; a training that was killed goes on where it was.
 """
 
 from __future__ import annotations

@@ -159,6 +159,7 @@ def environment(home: Home, running: Running, *, source: str, raw: str) -> dict[
         "NIGHTJAR_SCHEDULE": "on" if running.scheduled else "off",
         "NIGHTJAR_SOURCE": source,
         "NIGHTJAR_RAW": raw,
+        **({"NIGHTJAR_MLFLOW_URL": f"http://127.0.0.1:{running.mlflow_port}"} if running.mlflow_port else {}),
         "JAVA_HOME": str(need_java()),
         "SPARK_HOME": _spark_home(),
         "PATH": f"{ENVIRONMENTS / 'airflow' / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
@@ -178,13 +179,18 @@ def _spark_home() -> str:
     return str(found)
 
 
-def start_airflow(home: Home, *, port: int, scheduled: bool, source: str, raw: str) -> Running:
+def start_airflow(
+    home: Home, *, port: int, scheduled: bool, source: str, raw: str, mlflow_port: int | None = None
+) -> Running:
     """Migrate and start Airflow; return when all components are healthy.
 
     Runs that an interrupted night left behind are ended before the scheduler could resume them.
+
+    Args:
+        mlflow_port: where MLflow will be, for the tasks' buttons; None: nowhere.
     """
     need_port(port, "AIRFLOW_PORT", "Airflow")
-    running = Running(secrets.token_hex(16), port, scheduled=scheduled)
+    running = Running(secrets.token_hex(16), port, mlflow_port, scheduled=scheduled)
     variables = environment(home, running, source=source, raw=raw)
     migrate(home, variables)
     home.airflow_events.parent.mkdir(parents=True, exist_ok=True)
@@ -344,7 +350,9 @@ def up(home: Home, *, airflow_port: int, mlflow_port: int, source: str, raw: str
         raise BadInput("a night is running and will stop its Airflow when it is done", "wait for it, then make ui")
     if running is None:
         need_port(mlflow_port, "MLFLOW_PORT", "MLflow")
-        running = start_airflow(home, port=airflow_port, scheduled=True, source=source, raw=raw)
+        running = start_airflow(
+            home, port=airflow_port, scheduled=True, source=source, raw=raw, mlflow_port=mlflow_port
+        )
         for dag in (DAG, TRAINING):
             api(home, running).unpause(dag)
     if "mlflow" not in running.processes:

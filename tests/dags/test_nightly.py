@@ -109,6 +109,11 @@ def test_policy(every_dag: Any) -> None:
             assert isinstance(task, _tasks.SparkJob if task.task_id in SPARK else _tasks.PythonJob)
 
 
+def test_every_dag_says_what_when_who_and_what_if(every_dag: Any) -> None:
+    found = re.findall(r"^### (.*)\n\n(.+)", every_dag.doc_md, re.MULTILINE)
+    assert [heading for heading, _ in found] == ["What", "When", "Who", "What if"]
+
+
 def test_runbook_has_one_heading_per_task(dag: Any) -> None:
     headings = re.findall(r"^## (.+)$", (CHECKOUT / "docs" / "runbook.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(headings) == sorted(dag.task_ids)

@@ -99,4 +99,83 @@ def test_the_page_is_that_of_the_run(conf: dict[str, Any], found: str) -> None:
 def test_every_run_has_the_tab(client: Any) -> None:
     found = client.get("/api/v2/plugins", headers={"Authorization": f"Bearer {token_of('admin')}"})
     views = [view for plugin in found.json()["plugins"] for view in plugin["external_views"]]
-    assert {view["name"]: view["destination"] for view in views} == {"Report": "dag_run"}
+    assert {view["name"]: view["destination"] for view in views} == {"Report": "dag_run", "Data Docs": "dag_run"}
+
+
+# -- Data Docs
+
+
+@pytest.fixture(scope="module")
+def site(run: str) -> Path:
+    """A shop's Data Docs, what stands beside them, and a way out of them."""
+    home = Path(os.environ["NIGHTJAR_HOME"])
+    site = home / "docs" / "synthetic"
+    (site / "validations").mkdir(parents=True)
+    (site / "index.html").write_text('<!doctype html><a href="validations/events.html">events</a>')
+    (site / "validations" / "events.html").write_text("<!doctype html><p>row_count</p>")
+    (site / ".results").mkdir()
+    (site / ".results" / "suite.json").write_text("{}")
+    (home / "secret.html").write_text("secret")
+    (site / "way-out.html").symlink_to(home / "secret.html")
+    return site
+
+
+def open_page(client: Any, token: str | None, path: str) -> Any:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return client.get(f"/nightjar/{path}", headers=headers)
+
+
+def test_a_run_shows_its_shops_data_docs(client: Any, token: str, run: str, site: Path) -> None:
+    found = open_page(client, token, f"checks/nightly/{run.replace('+', '%2B')}")
+    assert found.url.path == "/nightjar/docs/synthetic/index.html"
+    assert found.text == (site / "index.html").read_text()
+    assert "default-src 'none'" in found.headers["content-security-policy"]
+    below = client.get(
+        f"{found.url.join('validations/events.html').path}", headers={"Authorization": f"Bearer {token}"}
+    )
+    assert below.text == "<!doctype html><p>row_count</p>"
+
+
+def test_only_who_is_logged_in_reads_data_docs(client: Any, run: str, site: Path) -> None:
+    assert open_page(client, None, "docs/synthetic/index.html").status_code == 401
+    assert open_page(client, None, f"checks/nightly/{run}").status_code == 401
+    assert open_page(client, "invented", "docs/synthetic/index.html").status_code in (401, 403)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "docs/synthetic/../../secret.html",
+        "docs/synthetic/..%2F..%2Fsecret.html",
+        "docs/synthetic/%2e%2e/%2e%2e/secret.html",
+        "docs/synthetic/%2Fetc%2Fpasswd",
+        "docs/..%2F/secret.html",
+        "docs/%2e%2e/secret.html",
+        "docs/synthetic/way-out.html",
+        "docs/synthetic/.results/suite.json",
+        "docs/synthetic/validations",
+        "docs/synthetic/index.html%00.html",
+        "docs/synthetic/nothing.html",
+        "docs/nobody/validations/events.html",
+        "checks/nightly/nothing",
+        "checks/nightly/lost",
+    ],
+)
+def test_nothing_but_pages_of_a_shop_is_given_out(client: Any, token: str, site: Path, path: str) -> None:
+    found = open_page(client, token, path)
+    assert found.status_code == 404
+    assert "secret" not in found.text
+
+
+def test_a_shop_that_nobody_has_checked_yet(client: Any, token: str, site: Path) -> None:
+    assert "No Data Docs yet" in open_page(client, token, "docs/retailrocket/index.html").text
+
+
+def test_a_reports_link_to_data_docs_holds_here_too(client: Any, token: str, run: str, site: Path) -> None:
+    """From disk it is ../../docs/<shop>/index.html; here the report is at /nightjar/report/<dag>/<run>."""
+    from urllib.parse import urljoin
+
+    assert urljoin(f"/nightjar/report/nightly/{run}", "../../docs/synthetic/index.html").endswith(
+        "/nightjar/docs/synthetic/index.html"
+    )
+    assert open_page(client, token, "docs/synthetic/index.html").status_code == 200

@@ -218,9 +218,9 @@ def test_assets_carry_the_night_and_its_rows(dag: Any, script: Callable[[str], P
     task, given = prepared(dag, "clean", script)
     warned: list[str] = []
     task.log.warning = lambda text, *values: warned.append(text % values)
-    task._tell_assets(given, _night_with_result(task, given))
+    assert task._tell(given, _night_with_result(task, given)) == "9 rows in, 7 rows out, 2 rejected, 1 warnings, 4 s."
     extras = {asset.name: event.extra for asset, event in given["outlet_events"].items()}
-    night = {"shop": "synthetic", "day": "2001-01-15", "rows_rejected": 2}
+    night = {"shop": "synthetic", "day": "2001-01-15", "rows_rejected": 2, "warnings": ["few rows"]}
     assert extras == {
         "nightjar_events": night | {"rows": 7},
         "nightjar_quarantine": night | {"rows": 0},
@@ -234,8 +234,31 @@ def _night_with_result(task: Any, given: dict[str, Any]) -> Any:
     path = task._result(night)
     path.parent.mkdir(parents=True, exist_ok=True)
     tables = {"read": [], "written": {"events": 7, "surprise": 1}}
-    path.write_text(json.dumps({"run_id": night.run, "counts": {"rows_rejected": 2}, "tables": tables}))
+    counts = {"rows_in": 9, "rows_out": 7, "rows_rejected": 2, "warnings": ["few rows"]}
+    path.write_text(json.dumps({"run_id": night.run, "counts": counts, "tables": tables, "seconds": 4.2}))
     return night
+
+
+def test_buttons_lead_behind_airflows_login(
+    dag: Any, script: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, given = prepared(dag, "train", script)
+    night = task._night(given)
+    said = {"run_id": night.run, "partition": "synthetic/sequences/dt=2001-01-15", "counts": {"model_version": "3"}}
+    result("train").parent.mkdir(parents=True, exist_ok=True)
+    result("train").write_text(json.dumps(said))
+    key = SimpleNamespace(dag_id="nightly", run_id="by:hand", task_id="train")
+    links = {link.name: link for link in task.operator_extra_links}
+    found = {name: link.get_link(task, ti_key=key) for name, link in links.items()}
+    assert found == {
+        "Report": "http://localhost:8080/nightjar/report/nightly/by%3Ahand",
+        "Data Docs": "http://localhost:8080/nightjar/checks/nightly/by%3Ahand",
+        "MLflow": "",
+    }
+    monkeypatch.setenv("NIGHTJAR_MLFLOW_URL", "http://127.0.0.1:5000/")
+    task._tell(given, night)
+    model = "http://127.0.0.1:5000/#/models/nightjar_synthetic"
+    assert links["MLflow"].get_link(task, ti_key=key) == f"{model}/versions/3"
 
 
 def test_a_job_is_told_which_task_it_belongs_to(dag: Any, script: Callable[[str], Path]) -> None:
