@@ -14,6 +14,9 @@ from nightjar.settings import load_source
 SOURCE = os.environ.get("NIGHTJAR_SOURCE") or SYNTHETIC
 RAW = os.environ.get("NIGHTJAR_RAW") or None
 
+#: What an installation sets otherwise than conf/base.toml, separated by spaces: where its warehouse is, for example.
+SETTINGS = os.environ.get("NIGHTJAR_SET", "").split()
+
 #: `make nightly` starts an Airflow in which nothing happens by itself.
 SCHEDULED = os.environ.get("NIGHTJAR_SCHEDULE") != "off"
 
@@ -46,7 +49,7 @@ PARAMS = {
         description="A file under conf/models/.",
     ),
     "set": Param(
-        [],
+        SETTINGS,
         type="array",
         items={"type": "string", "pattern": r"^[a-z_]+\.[a-z0-9_]+=[ -~]+$"},
         description='Settings that differ from conf/base.toml, each "section.key=value".',

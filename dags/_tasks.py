@@ -32,6 +32,9 @@ CHECKOUT = repository()
 HOME = Path(os.environ.get("NIGHTJAR_HOME") or CHECKOUT / ".nightjar").absolute()
 ENVIRONMENT = Path(os.environ.get("NIGHTJAR_JOBS_ENV") or CHECKOUT / ".envs" / "jobs").absolute()
 
+#: Where executors find a job's driver; on a cluster of several hosts an address that all of them reach.
+DRIVER_ADDRESS = os.environ.get("SPARK_LOCAL_IP") or "127.0.0.1"
+
 PREFIX = "nightjar_"
 
 #: The run type of nights that somebody has asked to be made up for.
@@ -353,7 +356,7 @@ def spark_job(verb: str, *, table: str, raw: bool = False, **operator: Any) -> S
         env_vars={
             "PYSPARK_PYTHON": str(ENVIRONMENT / "bin" / "python"),
             "PYSPARK_DRIVER_PYTHON": str(ENVIRONMENT / "bin" / "python"),
-            "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_LOCAL_IP": DRIVER_ADDRESS,
         },
         **operator,
     )

@@ -161,7 +161,7 @@ def environment(home: Home, running: Running, *, source: str, raw: str) -> dict[
         "NIGHTJAR_RAW": raw,
         **({"NIGHTJAR_MLFLOW_URL": f"http://127.0.0.1:{running.mlflow_port}"} if running.mlflow_port else {}),
         "JAVA_HOME": str(need_java()),
-        "SPARK_HOME": _spark_home(),
+        "SPARK_HOME": spark_home(),
         "PATH": f"{ENVIRONMENTS / 'airflow' / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
@@ -171,7 +171,7 @@ def environment(home: Home, running: Running, *, source: str, raw: str) -> dict[
     }
 
 
-def _spark_home() -> str:
+def spark_home() -> str:
     """Named outright because pyspark's own search breaks on paths with spaces."""
     found = next((ENVIRONMENTS / "jobs").glob("lib/python*/site-packages/pyspark"), None)
     if found is None:

@@ -18,7 +18,7 @@ import time
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jobs.ops.doctor import need_java
@@ -201,13 +201,18 @@ def setup(environments: Sequence[Environment] = ENVIRONMENTS) -> None:
     """Bring environments up to date; instant when they are."""
     if all(is_complete(environment) for environment in environments):
         return
-    if JOBS in environments:
+    if any(environment.name == JOBS.name for environment in environments):
         need_java()
     with alone():
         for environment in environments:
             if not is_complete(environment):
                 environment.log.unlink(missing_ok=True)
                 build(environment, constraints=environment.lock)
+
+
+def of_an_image(environment: Environment) -> Environment:
+    """The same without what only development and tests need."""
+    return replace(environment, extras=tuple(extra for extra in environment.extras if extra != "dev"), also=())
 
 
 def write_locks() -> None:
@@ -233,9 +238,12 @@ def main() -> None:
     parser.add_argument("--locks", action="store_true", help="resolve afresh and rewrite conf/locks/*.txt")
     names = {peer.name: peer for peer in PEERS}
     parser.add_argument("--bench", choices=sorted(names), nargs="*", help="build what a benchmark compares with, only")
+    runtime = {environment.name: of_an_image(environment) for environment in ENVIRONMENTS}
+    parser.add_argument("--image", choices=sorted(runtime), nargs="+", help="build these as an image has them, only")
     args = parser.parse_args()
+    chosen = [names[name] for name in args.bench or ()] + [runtime[name] for name in args.image or ()]
     try:
-        write_locks() if args.locks else setup([names[name] for name in args.bench] if args.bench else ENVIRONMENTS)
+        write_locks() if args.locks else setup(chosen or ENVIRONMENTS)
     except BadInput as error:
         sys.exit(f"setup: {error}")
 

@@ -67,7 +67,7 @@ def lake_contents(home: Home) -> dict[tuple[str, date], Any]:
                 found[name, day] = (entry.num_rows, entry.content_hash)
             else:
                 rows = [row for file in entry.files for row in pq.ParquetFile(file).read().to_pylist()]
-                found[name, day] = sorted(json.dumps(_timeless(row), sort_keys=True, default=str) for row in rows)
+                found[name, day] = sorted(json.dumps(timeless(row), sort_keys=True, default=str) for row in rows)
     return found
 
 
@@ -78,11 +78,12 @@ def warehouse_contents(home: Home) -> dict[str, list[str]]:
         names = db.execute("SELECT table_name FROM information_schema.tables ORDER BY 1").fetchall()
         for (name,) in names:
             rows = db.table(name).to_arrow_table().to_pylist()
-            found[name] = sorted(json.dumps(_timeless(row), sort_keys=True, default=str) for row in rows)
+            found[name] = sorted(json.dumps(timeless(row), sort_keys=True, default=str) for row in rows)
     return found
 
 
-def _timeless(row: dict[str, Any]) -> dict[str, Any]:
+def timeless(row: dict[str, Any]) -> dict[str, Any]:
+    """The row without what says when it was written."""
     return {name: value for name, value in row.items() if name not in CLOCKS and not name.endswith("_hours")}
 
 

@@ -17,7 +17,6 @@ _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",  # event_ts is UTC; shops' zones appear only in mappings
     "spark.ui.enabled": "false",  # a nightly batch; history belongs to the event log of a cluster
     "spark.ui.showConsoleProgress": "false",
-    "spark.driver.host": "127.0.0.1",
     "spark.sql.ansi.enabled": "true",  # overflow and bad casts raise; mappings use try_cast where dirt is expected
     # HotSpot never compiles a method above 8,000 bytes; Spark then cuts the work into small ones. The row rules, 14 kB
     # as one method, took 40 % less CPU so (265,000 events, two slow cores, Spark 4.3).
@@ -57,6 +56,8 @@ def session(application: str, spark: Spark, more: Mapping[str, str] | None = Non
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(application)
+    # Where executors find this process: on this machine, unless the environment names an address that others reach.
+    builder = builder.config("spark.driver.host", os.environ["SPARK_LOCAL_IP"])
     for key, value in {**_SETTINGS, **(more or {})}.items():
         builder = builder.config(key, value)
     builder = builder.config("spark.sql.shuffle.partitions", str(spark.shuffle_partitions))

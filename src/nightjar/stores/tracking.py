@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.metadata import version as installed_version
@@ -24,6 +25,9 @@ from nightjar.stores.home import Home
 from nightjar.stores.touched import TOUCHED, Outside
 
 CHAMPION = "champion"
+
+#: The address of a tracking server; without one a file below the home holds everything.
+VARIABLE = "NIGHTJAR_MLFLOW_URI"
 
 #: No telemetry, no guess at the requirements, no progress bars in logs, no advice on a missing git.
 QUIET = {
@@ -56,7 +60,9 @@ class Tracking:
 
     def __init__(self, home: Home, shop: str) -> None:
         self.folder, self.shop, self.name = home.mlflow, shop, f"nightjar_{shop}"
-        self.uri = f"sqlite:///{home.mlflow / 'mlflow.db'}"
+        server = os.environ.get(VARIABLE)
+        self._remote = bool(server)
+        self.uri = server or f"sqlite:///{home.mlflow / 'mlflow.db'}"
 
     # -- runs
 
@@ -151,7 +157,7 @@ class Tracking:
 
     def champion(self) -> ModelVersion | None:
         """The version that scores; None while nothing was promoted."""
-        if not (self.folder / "mlflow.db").exists():
+        if self._is_new:
             return None
         return self._found(lambda client: client.get_model_version_by_alias(self.name, CHAMPION))
 
@@ -168,7 +174,7 @@ class Tracking:
 
     def find(self, fingerprint: str) -> ModelVersion | None:
         """The latest version that was trained with these data and settings."""
-        if not (self.folder / "mlflow.db").exists():
+        if self._is_new:
             return None
         rows = self._client().search_model_versions(f"name = '{self.name}' and tags.fingerprint = '{fingerprint}'")
         return max(map(_model_version, rows), key=lambda version: int(version.version), default=None)
@@ -184,7 +190,7 @@ class Tracking:
         address = f"models:/{known.name}/{known.version}/artifacts"
         advice = "train again with --set train.force=true"
         try:
-            folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=address))
+            folder = self._files(mlflow, address, known.digest)
         except (OSError, mlflow.exceptions.MlflowException) as error:
             raise BadInput(f"the files of {known.name} version {known.version} are gone: {error}", advice) from error
         if digest_of(folder) != known.digest:
@@ -201,7 +207,25 @@ class Tracking:
     def _model(self) -> Outside:
         return Outside("mlflow", self.name, "The shop's registered model, all versions.")
 
+    def _files(self, mlflow: Any, address: str, digest: str) -> Path:
+        """The files where they are, or a server's copied below this home once, where a cluster's executors read too."""
+        if not self._remote:
+            return Path(mlflow.artifacts.download_artifacts(artifact_uri=address))
+        folder = self.folder / "copies" / digest
+        if not folder.exists():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder.parent) as draft:
+                found = Path(mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=draft))
+                with suppress(OSError):  # somebody else was first
+                    found.rename(folder)
+        return folder
+
     # -- MLflow
+
+    @property
+    def _is_new(self) -> bool:
+        """Whether there is nothing to ask: looking would create the file."""
+        return not self._remote and not (self.folder / "mlflow.db").exists()
 
     def _mlflow(self) -> Any:
         """MLflow, pointed at this home, and quiet."""
@@ -219,12 +243,13 @@ class Tracking:
         return self._mlflow().MlflowClient(self.uri, self.uri)
 
     def _experiment(self) -> str:
-        """The experiment's id; created with its artifacts below this home."""
+        """The experiment's id; created with its artifacts below this home, or wherever the server keeps them."""
         client = self._client()
         found = client.get_experiment_by_name(self.name)
         if found is not None:
             return str(found.experiment_id)
-        return str(client.create_experiment(self.name, (self.folder / "artifacts").as_uri()))
+        place = None if self._remote else (self.folder / "artifacts").as_uri()
+        return str(client.create_experiment(self.name, place))
 
     def _register(self, client: Any) -> None:
         from mlflow.exceptions import MlflowException
