@@ -26,7 +26,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from _links import BASE_URL, DataDocs, Mlflow, Report
 from nightjar.contracts import BAD_DATA, BadInput, Partition
-from nightjar.settings import Conf, day_before, load_conf, load_source, repository
+from nightjar.settings import Conf, check_run_sets, day_before, load_conf, load_shop, load_source, repository
 
 CHECKOUT = repository()
 HOME = Path(os.environ.get("NIGHTJAR_HOME") or CHECKOUT / ".nightjar").absolute()
@@ -73,13 +73,21 @@ class Night:
     @classmethod
     def of(cls, params: Mapping[str, Any], dag_run: Any) -> Night:
         """Resolve a run: scheduled, by hand (with a logical date or without), backfilled, or started by a night."""
-        nights = [event.extra for event in getattr(dag_run, "consumed_asset_events", None) or ()]
-        told = max(nights, key=lambda night: str(night["day"]), default={})
-        shop = load_source(told.get("source") or params["source"])
+        nights = [event.extra or {} for event in getattr(dag_run, "consumed_asset_events", None) or ()]
+        told = max(nights, key=lambda night: str(night.get("day")), default={})
+        # Params were held against their schemas, unless they came with an asset's event or to a callback.
+        shop = load_shop(told.get("source") or params["source"])
         moment = dag_run.logical_date or dag_run.run_after
         named = params["day"] or told.get("day")
-        day = date.fromisoformat(named) if named else day_before(moment, shop.time_zone)
+        day = _day(named) if named else day_before(moment, shop.time_zone)
         raw = params.get("raw") or (str(HOME / "raw" / SYNTHETIC) if shop.name == SYNTHETIC else "")
+        if raw and not (isinstance(raw, str) and raw.startswith("/") and raw.isprintable()):
+            raise BadInput(
+                f"param raw is no absolute path: {str(raw)[:100]!r}", "name the folder of the raw logs, from / on"
+            )
+        if not re.fullmatch(r"[a-z0-9-]+", str(params["model"])):
+            raise BadInput(f"{str(params['model'])[:100]!r} is no name of a model", "ls conf/models")
+        check_run_sets(params["set"])
         link = f"{BASE_URL}/dags/{getattr(dag_run, 'dag_id', 'nightly')}/runs/{quote(dag_run.run_id, safe='')}"
         return cls(shop.name, raw, day, file_name(dag_run.run_id), params["model"], tuple(params["set"]), link)
 
@@ -103,9 +111,16 @@ class Night:
             yield from ("--set", assignment)
 
 
+def _day(text: object) -> date:
+    try:
+        return date.fromisoformat(str(text))
+    except ValueError as error:
+        raise BadInput(f"param day is no date: {str(text)[:100]!r}", "write it as 2001-01-15") from error
+
+
 def file_name(run_id: str) -> str:
-    """A run id that can stand in a path: Hadoop reads a colon as a scheme."""
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", run_id)
+    """A run id that can stand in a path and behind a flag: Hadoop reads a colon as a scheme."""
+    return re.sub(r"^[.-]|[^A-Za-z0-9_.-]", "_", run_id)
 
 
 def judge(result: Path, run: str, exit_code: int | None) -> None:

@@ -21,7 +21,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from nightjar.contracts import BadInput
-from nightjar.settings import day_before, load_source
+from nightjar.settings import day_before, load_shop
 from nightjar.stores.home import Home
 
 #: Where the application is mounted; a view's address is relative to Airflow's base.
@@ -93,7 +93,7 @@ def page_of(conf: dict[str, Any], moment: Any) -> Path:
         BadInput: no such source.
         ValueError: the day is no date.
     """
-    shop = load_source(str(conf.get("source") or os.environ.get("NIGHTJAR_SOURCE") or "synthetic"))
+    shop = load_shop(conf.get("source") or os.environ.get("NIGHTJAR_SOURCE") or "synthetic")
     day = date.fromisoformat(str(conf["day"])) if conf.get("day") else day_before(moment, shop.time_zone)
     return Home.from_environment().report(shop.name, day)
 

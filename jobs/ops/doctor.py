@@ -119,16 +119,16 @@ def _which(name: str, environment: Mapping[str, str]) -> str | None:
     return shutil.which(name, path=environment["PATH"]) if environment.get("PATH") else None
 
 
-def need_port(port: int, variable: str, used_for: str) -> None:
-    """Check that `port` can be taken on the loopback interface.
+def need_port(port: int, variable: str, used_for: str, address: str = "127.0.0.1") -> None:
+    """Check that `port` can be taken at `address`.
 
     Raises:
         BadInput: somebody listens there; names the make variable that chooses another.
     """
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((address, port))
         except OSError as error:
             raise BadInput(
                 f"port {port} for {used_for} is in use by another program ({error.strerror})",

@@ -9,6 +9,7 @@ or process group they open for themselves; stopping means that no process with t
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import json
 import os
 import secrets
@@ -33,8 +34,13 @@ CHECKOUT = repository()
 ENVIRONMENTS = CHECKOUT / ".envs"
 DAG, TRAINING = "nightly", "training"
 USER = "admin"
+#: Who logs in to Airflow, and as what. Its role `op` would also change connections and variables, `user` runs DAGs.
+ROLES = {USER: "admin", "operator": "user", "viewer": "viewer"}
+LOOPBACK = "127.0.0.1"
+LISTEN, MLFLOW_LISTEN, HOST = "NIGHTJAR_LISTEN", "NIGHTJAR_MLFLOW_LISTEN", "NIGHTJAR_HOST"
 TOKEN = "NIGHTJAR_SERVICES"  # noqa: S105 - the variable's name
-COMPONENTS = ("api-server", "scheduler", "dag-processor")
+#: The scheduler would also serve its tasks' logs, on every interface; the API server reads them from the same disk.
+COMPONENTS = {"api-server": (), "scheduler": ("--skip-serve-logs",), "dag-processor": ()}
 
 
 @dataclass
@@ -46,6 +52,8 @@ class Running:
     mlflow_port: int | None = None
     #: whether the DAG has its nightly schedule, or only runs that somebody starts
     scheduled: bool = False
+    #: the address that Airflow takes connections at
+    listen: str = LOOPBACK
     processes: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -62,7 +70,34 @@ class Running:
 
     @property
     def airflow_url(self) -> str:
-        return f"http://127.0.0.1:{self.airflow_port}"
+        """Where we call it, on this machine."""
+        anywhere = ipaddress.ip_address(self.listen).is_unspecified
+        return f"http://{_in_url(LOOPBACK if anywhere else self.listen)}:{self.airflow_port}"
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def listening(variable: str) -> str:
+    """The address that a service takes connections at: loopback unless the environment says otherwise.
+
+    Raises:
+        BadInput: it is no IP address, or others are let in and no name is given that they may ask for.
+    """
+    address = os.environ.get(variable) or LOOPBACK
+    try:
+        is_loopback = ipaddress.ip_address(address).is_loopback
+    except ValueError as error:
+        raise BadInput(
+            f"{variable}={address} is no IP address", f"export {variable}=0.0.0.0  # or leave it out"
+        ) from error
+    if not is_loopback and not os.environ.get(HOST):
+        raise BadInput(
+            f"{variable}={address} lets other machines in, and {HOST} does not say by which name they come",
+            f"export {HOST}=nightjar.myshop.example",
+        )
+    return address
 
 
 def _register(home: Home) -> Path:
@@ -100,9 +135,12 @@ def secret(home: Home, name: str) -> str:
 def password_file(home: Home) -> Path:
     """Airflow's users and their passwords as JSON."""
     path = home.secrets / "airflow_passwords.json"
-    if not path.exists():
-        home.secrets.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_secret(path, json.dumps({USER: secrets.token_urlsafe(18)}) + "\n")
+    home.secrets.mkdir(parents=True, exist_ok=True, mode=0o700)
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    missing = ROLES.keys() - known.keys()  # Airflow would invent them itself, and print them into its log
+    if missing or path.stat().st_mode & 0o077:
+        made = {user: secrets.token_urlsafe(18) for user in ROLES if user in missing}
+        write_secret(path, json.dumps(known | made) + "\n")
     return path
 
 
@@ -111,9 +149,11 @@ def api(home: Home, running: Running) -> AirflowApi:
     return AirflowApi(running.airflow_url, USER, password)
 
 
-def airflow_variables(home: Home, port: int) -> dict[str, str]:
+def airflow_variables(home: Home, running: Running) -> dict[str, str]:
     """Airflow's whole configuration; there is no airflow.cfg to edit."""
-    url = f"http://127.0.0.1:{port}"
+    port, inside = running.airflow_port, running.airflow_url
+    is_loopback = ipaddress.ip_address(running.listen).is_loopback
+    outside = inside if is_loopback else f"http://{os.environ[HOST]}:{port}"
     events = {"type": "file", "log_file_path": str(home.airflow_events), "append": True}
     return {
         "AIRFLOW_HOME": str(home.root / "airflow"),
@@ -123,13 +163,13 @@ def airflow_variables(home: Home, port: int) -> dict[str, str]:
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__FERNET_KEY": secret(home, "airflow_fernet_key"),
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{inside}/execution/",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{role}" for user, role in ROLES.items()),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(password_file(home)),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home.root / 'airflow' / 'airflow.db'}",
-        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__HOST": running.listen,
         "AIRFLOW__API__PORT": str(port),
-        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__API__BASE_URL": outside,
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__API__SECRET_KEY": secret(home, "airflow_secret_key"),
         "AIRFLOW__API_AUTH__JWT_SECRET": secret(home, "airflow_jwt_secret"),
@@ -153,7 +193,7 @@ def environment(home: Home, running: Running, *, source: str, raw: str) -> dict[
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW_")}
     return {
         **inherited,
-        **airflow_variables(home, running.airflow_port),
+        **airflow_variables(home, running),
         TOKEN: running.token,
         "NIGHTJAR_HOME": str(home.root),
         "NIGHTJAR_SCHEDULE": "on" if running.scheduled else "off",
@@ -189,8 +229,8 @@ def start_airflow(
     Args:
         mlflow_port: where MLflow will be, for the tasks' buttons; None: nowhere.
     """
-    need_port(port, "AIRFLOW_PORT", "Airflow")
-    running = Running(secrets.token_hex(16), port, mlflow_port, scheduled=scheduled)
+    running = Running(secrets.token_hex(16), port, mlflow_port, scheduled=scheduled, listen=listening(LISTEN))
+    need_port(port, "AIRFLOW_PORT", "Airflow", running.listen)
     variables = environment(home, running, source=source, raw=raw)
     migrate(home, variables)
     home.airflow_events.parent.mkdir(parents=True, exist_ok=True)
@@ -201,7 +241,7 @@ def start_airflow(
         for run in api(home, running).unfinished_runs(DAG) if not scheduled else []:
             print(f"airflow: ending run {run}, which an interrupted night left behind", flush=True)
             api(home, running).end_run(DAG, run)
-        for component in COMPONENTS[1:]:
+        for component in ("scheduler", "dag-processor"):
             _spawn_airflow(home, running, component, variables)
         _wait_healthy(home, running, "metadatabase", "scheduler", "dag_processor")
         _wait_for_dag(home, running)
@@ -235,7 +275,7 @@ def _airflow(*arguments: str) -> list[str]:
 
 
 def _spawn_airflow(home: Home, running: Running, component: str, variables: Mapping[str, str]) -> None:
-    _spawn(home, running, component, _airflow(component), variables)
+    _spawn(home, running, component, _airflow(component, *COMPONENTS[component]), variables)
 
 
 def _spawn(home: Home, running: Running, name: str, command: list[str], variables: Mapping[str, str]) -> None:
@@ -301,17 +341,27 @@ def _wait_for_dag(home: Home, running: Running) -> None:
 
 def start_mlflow(home: Home, running: Running, port: int) -> None:
     """Start the MLflow server on the store that jobs write to directly."""
-    need_port(port, "MLFLOW_PORT", "MLflow")
+    address = listening(MLFLOW_LISTEN)
+    need_port(port, "MLFLOW_PORT", "MLflow", address)
     (home.mlflow / "artifacts").mkdir(parents=True, exist_ok=True)
     command = [
         *(str(ENVIRONMENTS / "jobs" / "bin" / "python"), "-m", "mlflow", "server"),
-        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--host", address, "--port", str(port), "--workers", "1"),
+        *("--allowed-hosts", ",".join(allowed_hosts(address, port))),
         *("--backend-store-uri", f"sqlite:///{home.mlflow / 'mlflow.db'}"),
         *("--artifacts-destination", (home.mlflow / "artifacts").as_uri()),
     ]
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW_", "MLFLOW_"))}
     running.mlflow_port = port
     _spawn(home, running, "mlflow", command, {**inherited, TOKEN: running.token, "SPT_NOENV": "1"})
+
+
+def allowed_hosts(address: str, port: int) -> list[str]:
+    """The names that MLflow answers to: it has no login, and no page of elsewhere may reach it by its own name."""
+    names = ["localhost", LOOPBACK, "[::1]"]
+    if not ipaddress.ip_address(address).is_loopback:
+        names.append(os.environ[HOST])
+    return [host for name in names for host in (name, f"{name}:{port}")]
 
 
 def stop(home: Home, running: Running, patience_seconds: float = 15) -> None:
@@ -349,7 +399,7 @@ def up(home: Home, *, airflow_port: int, mlflow_port: int, source: str, raw: str
     if running and not running.scheduled:
         raise BadInput("a night is running and will stop its Airflow when it is done", "wait for it, then make ui")
     if running is None:
-        need_port(mlflow_port, "MLFLOW_PORT", "MLflow")
+        need_port(mlflow_port, "MLFLOW_PORT", "MLflow", listening(MLFLOW_LISTEN))
         running = start_airflow(
             home, port=airflow_port, scheduled=True, source=source, raw=raw, mlflow_port=mlflow_port
         )
@@ -362,7 +412,7 @@ def up(home: Home, *, airflow_port: int, mlflow_port: int, source: str, raw: str
 
 def describe(home: Home, running: Running) -> str:
     return (
-        f"Airflow  {running.airflow_url}  user {USER}, password in {password_file(home)}\n"
+        f"Airflow  {running.airflow_url}  users {', '.join(ROLES)}; passwords in {password_file(home)}\n"
         f"MLflow   http://127.0.0.1:{running.mlflow_port}\n"
         f"logs     {_log(home, 'x').parent}\n"
         "stop     make down"

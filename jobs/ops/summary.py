@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from itertools import groupby
@@ -111,8 +112,9 @@ def where_next(home: Home, shop: str, day: date, target: Publish) -> str:
     ]
     if target.target == "duckdb":
         query = "SELECT * FROM v_recommendations_current ORDER BY shop, user_id, rank LIMIT 20"
-        python = f"import duckdb; print(duckdb.connect('{home.warehouse}', read_only=True).sql('{query}'))"
-        lines.append(f'query      .envs/jobs/bin/python -c "{python}"')
+        opened = f"duckdb.connect({json.dumps(str(home.warehouse))}, read_only=True)"
+        python = f"import duckdb; print({opened}.sql({json.dumps(query)}))"
+        lines.append(f"query      .envs/jobs/bin/python -c {shlex.quote(python)}")
     return "\n".join(lines)
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic.config import JsonDict
 
 from nightjar.contracts import EVENTS, BadInput, Kind
 from nightjar.contracts.features import WINDOWS_DAYS
@@ -25,6 +27,9 @@ Words = Annotated[tuple[str, ...], Field(strict=False)]
 CrmTool = Literal["braze", "hubspot", "sfmc", "klaviyo"]
 
 Character = Annotated[str, Field(min_length=1, max_length=1)]
+
+#: Of a setting that is code, a command, an address or a file of this machine: it is the operator's, and no run's.
+OPERATOR: JsonDict = {"set_by": "operator"}
 
 #: Columns of `events` that no mapping names.
 FILLED_BY_CLEAN = {"dt", "landed", "bot_rule"}
@@ -289,7 +294,8 @@ class Score(Section):
     explain_items: Count  # latest distinct items of a history that are left out in turn, to see which moved a score
     explain_entries: Count  # of a history, that are read again for that at most: of long ones fewer items are tried
     content_neighbours: Annotated[int, Field(ge=0)] = 0  # known items that a new item's row is made of; 0: it gets none
-    rules: str  # a file of business rules; "" for conf/rules/<shop>.toml, where there is one
+    #: a file of business rules; "" for conf/rules/<shop>.toml, where there is one
+    rules: str = Field(json_schema_extra=OPERATOR)
     held_out_share: Share = (
         0.0  # of people with a list by the model: they get what is popular, to see what the model does
     )
@@ -325,8 +331,10 @@ class Digest(Section):
     """Who is told of a night. Addresses hold secrets: they stand in the environment, here are the variables' names."""
 
     when: Literal["never", "bad", "warn", "always"]  # from which verdict on
-    smtp_variable: str  # smtp:// or smtps://user:password@host:port/?from=address&to=address
-    webhook_variable: str  # URL that takes a JSON object by POST
+    #: smtp:// or smtps://user:password@host:port/?from=address&to=address
+    smtp_variable: str = Field(json_schema_extra=OPERATOR)
+    #: URL that takes a JSON object by POST
+    webhook_variable: str = Field(json_schema_extra=OPERATOR)
     timeout_seconds: Annotated[float, Field(gt=0)]
 
 
@@ -337,9 +345,10 @@ class Publish(Section):
 
 
 class Spark(Section):
-    master: str
+    master: str = Field(json_schema_extra=OPERATOR)
     driver_memory_gib: Count
-    java_options: str  # of the driver's JVM; it must know them before it starts
+    #: of the driver's JVM; it must know them before it starts
+    java_options: str = Field(json_schema_extra=OPERATOR)
     shuffle_partitions: Count
     openlineage_jar: str  # OpenLineage's Spark listener; "": lineage of jobs, not of single queries
 
@@ -609,6 +618,36 @@ def load_conf(*, files: list[Path] | None = None, source: Source | None = None, 
         ) from error
 
 
+def check_run_sets(sets: Iterable[str]) -> None:
+    """Hold the settings of a run, which whoever may start one chooses, against what is the operator's alone.
+
+    Raises:
+        BadInput: one of them is marked `OPERATOR`.
+    """
+    for assignment in sets:
+        key = assignment.partition("=")[0].strip()
+        if key in OPERATORS_OWN:
+            raise BadInput(
+                f"{key} is set by the operator of this installation, not by a run",
+                f"edit conf/base.toml, or [settings] of the shop's mapping: {key} = …",
+            )
+
+
+def _operators_own() -> frozenset[str]:
+    sections = {name: field.annotation for name, field in Conf.model_fields.items()}
+    return frozenset(
+        f"{name}.{key}"
+        for name, section in sections.items()
+        if isinstance(section, type) and issubclass(section, Section)
+        for key, field in section.model_fields.items()
+        if field.json_schema_extra == OPERATOR
+    )
+
+
+#: "section.key" of every setting that no run may set.
+OPERATORS_OWN = _operators_own()
+
+
 def load_tune(file: Path) -> Tune:
     """Read what a search is to choose from.
 
@@ -637,10 +676,21 @@ def load_source(name_or_path: str) -> Source:
     return source
 
 
+def load_shop(name: object) -> Source:
+    """`load_source` by a name that came from outside: never by a path, since a mapping's SQL is code.
+
+    Raises:
+        BadInput: it is no name, or as `load_source`.
+    """
+    if not isinstance(name, str) or not _SHOP.fullmatch(name):
+        raise BadInput(f"{str(name)[:100]!r} is no name of a source", "ls conf/sources")
+    return load_source(name)
+
+
 def _source_path(name_or_path: str) -> Path:
     folder = repository() / "conf" / "sources"
     path = Path(name_or_path) if name_or_path.endswith(".toml") else folder / f"{name_or_path}.toml"
-    if not path.is_file():
+    if "\0" in name_or_path or not path.is_file():
         known = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
         raise BadInput(f"no source mapping {path}", f"choose one of {known}, or write {path}")
     return path

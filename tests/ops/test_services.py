@@ -81,14 +81,55 @@ def test_secrets_are_made_once_and_are_the_owners_only(home: Home) -> None:
     assert stat_mode(home.secrets) == 0o700
 
 
+def test_an_older_home_gains_the_users_it_lacks_and_keeps_its_password(home: Home) -> None:
+    path = home.secrets / "airflow_passwords.json"
+    home.secrets.mkdir(parents=True)
+    path.write_text('{"admin": "chosen long ago"}\n')
+    path.chmod(0o644)
+    passwords = json.loads(services.password_file(home).read_text())
+    assert passwords["admin"] == "chosen long ago"
+    assert passwords.keys() == {"admin", "operator", "viewer"}
+    assert len(set(passwords.values())) == 3
+    assert stat_mode(path) == 0o600
+    before = path.stat().st_mtime_ns
+    services.password_file(home)
+    assert path.stat().st_mtime_ns == before
+
+
 def stat_mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
 def test_airflow_listens_to_this_machine_only(home: Home) -> None:
-    variables = services.airflow_variables(home, 8181)
+    variables = services.airflow_variables(home, services.Running("token", 8181))
     assert variables["AIRFLOW__API__HOST"] == "127.0.0.1"
     assert variables["AIRFLOW__API__BASE_URL"] == "http://127.0.0.1:8181"
     assert variables["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:8181/execution/"
     assert variables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == f"sqlite:///{home.root}/airflow/airflow.db"
     assert variables["AIRFLOW__CORE__LOAD_EXAMPLES"] == "False"
+    assert variables["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] == "admin:admin,operator:user,viewer:viewer"
+
+
+def test_other_machines_are_let_in_only_by_name(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert services.listening(services.LISTEN) == "127.0.0.1"
+    monkeypatch.setenv(services.LISTEN, "0.0.0.0")  # noqa: S104 - it is what the test is about
+    with pytest.raises(BadInput, match="NIGHTJAR_HOST does not say by which name they come"):
+        services.listening(services.LISTEN)
+    monkeypatch.setenv(services.HOST, "nightjar.myshop.example")
+    running = services.Running("token", 8181, listen=services.listening(services.LISTEN))
+    variables = services.airflow_variables(home, running)
+    assert variables["AIRFLOW__API__HOST"] == "0.0.0.0"  # noqa: S104
+    assert variables["AIRFLOW__API__BASE_URL"] == "http://nightjar.myshop.example:8181"
+    assert variables["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:8181/execution/"
+    assert services.listening(services.MLFLOW_LISTEN) == "127.0.0.1"  # it has no login: it is asked for by itself
+    monkeypatch.setenv(services.LISTEN, "any")
+    with pytest.raises(BadInput, match="NIGHTJAR_LISTEN=any is no IP address"):
+        services.listening(services.LISTEN)
+
+
+def test_mlflow_is_asked_for_by_names_that_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(services.HOST, "nightjar.myshop.example")
+    here = services.allowed_hosts("127.0.0.1", 5000)
+    assert set(here) == {"localhost", "localhost:5000", "127.0.0.1", "127.0.0.1:5000", "[::1]", "[::1]:5000"}
+    elsewhere = services.allowed_hosts("10.0.0.5", 5000)
+    assert set(elsewhere) - set(here) == {"nightjar.myshop.example", "nightjar.myshop.example:5000"}
