@@ -19,7 +19,7 @@ SCRATCH = Path(tempfile.mkdtemp(prefix="nightjar dags "))  # a space, because ch
 atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
 
 # Airflow reads its configuration when it is first imported.
-for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "NIGHTJAR_"))]:
+for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "NIGHTJAR_", "SPARK_"))]:
     del os.environ[name]
 os.environ |= {
     "AIRFLOW_HOME": str(SCRATCH / "airflow"),

@@ -279,14 +279,16 @@ def test_unknown_source_and_setting_fail_at_once_with_the_next_command(dag: Any)
         rendered(dag, "clean", set=["train.epoch=3"])
 
 
-def test_home_is_the_environments(tmp_path: Path) -> None:
-    script = "import _tasks; print(_tasks.HOME)"
+def test_an_installation_says_where_it_is_and_what_it_sets(tmp_path: Path) -> None:
+    script = "import _shop, _tasks; print(_tasks.HOME, _tasks.DRIVER_ADDRESS, *_shop.PARAMS['set'].value, sep='\\n')"
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=CHECKOUT / "dags",
         env={
             "PATH": "/usr/bin:/bin",
             "NIGHTJAR_HOME": str(tmp_path),
+            "NIGHTJAR_SET": "publish.target=postgres  score.k=5",
+            "SPARK_LOCAL_IP": "10.1.2.3",
             "AIRFLOW_HOME": str(tmp_path),
             "PYTHONPATH": str(CHECKOUT / "src"),
         },
@@ -294,7 +296,7 @@ def test_home_is_the_environments(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert done.stdout.splitlines()[-1] == str(tmp_path)
+    assert done.stdout.splitlines()[-4:] == [str(tmp_path), "10.1.2.3", "publish.target=postgres", "score.k=5"]
 
 
 def test_every_model_with_a_configuration_can_be_chosen(dag: DAG) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
+import time
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -167,3 +169,44 @@ def test_torch_and_mlflow_are_not_imported_with_the_module() -> None:
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(root / "src")}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.slow
+def test_a_server_holds_what_the_file_would(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    store, kept = tmp_path / "server.db", tmp_path / "kept"
+    argv = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    argv += ["--backend-store-uri", f"sqlite:///{store}", "--artifacts-destination", kept.as_uri()]
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log) as server:
+        try:
+            monkeypatch.setenv("NIGHTJAR_MLFLOW_URI", f"http://127.0.0.1:{port}")
+            tracking, folder = Tracking(home, "owls"), saved(tmp_path / "trained")
+            wait_for(port)
+            assert tracking.champion() is None
+            assert tracking.find("f1") is None
+            version = logged(tracking, folder)
+            tracking.promote(version)
+            assert tracking.champion() == tracking.find("f1") == version
+            copied = tracking.download(version)
+            assert copied.is_relative_to(home.mlflow), "where executors of a cluster read it too"
+            assert digest_of(copied) == version.digest
+            assert tracking.download("1") == copied, "copied once"
+            assert list(kept.rglob("weights.safetensors")), "the server keeps the files"
+            assert not (home.mlflow / "mlflow.db").exists()
+            (copied / "weights.safetensors").write_bytes(b"other")
+            with pytest.raises(BadInput, match="have changed"):
+                tracking.download(version)
+        finally:
+            server.terminate()
+
+
+def wait_for(port: int, seconds: float = 120) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    raise AssertionError(f"nobody listens at {port} after {seconds} s")
