@@ -17,7 +17,7 @@ TRIALS ?= 20
 # Recipes read these from their environment, so that no value is ever parsed by the shell.
 INPUTS := SOURCE RAW DAY MODEL SET SAMPLE AIRFLOW_PORT MLFLOW_PORT BI_PORT TORCH_INDEX_URL SIZE RUNS SKEW EXPLAIN DAYS EVENTS \
 	DATA PROTOCOL CONF SEEDS FOLDS EXCLUDE OUT STEPS EPOCHS FROM TO AGAIN NIGHTS ONLY TARGET USERS ITEMS K TARGETS TRIALS \
-	MINUTES HEAP $(filter NIGHTJAR_%,$(.VARIABLES))
+	MINUTES HEAP FILE NOW $(filter NIGHTJAR_%,$(.VARIABLES))
 # Nor by make, which would run $(shell ...) in a value while it exports it.
 $(foreach name,$(INPUTS),$(eval override $(name) := $$(value $(name))))
 export $(INPUTS)
@@ -26,7 +26,7 @@ JOBS := .envs/jobs/bin/python
 AIRFLOW := .envs/airflow/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup nightly replay rollback export backtest backfill bi lineage source-check rules-check ui down test test-live check format docs approve locks \
+.PHONY: help setup nightly replay rollback export erase backtest backfill bi lineage source-check rules-check ui down test test-live check format docs approve locks \
 	quality tune bench-prep bench-night bench-learn bench-large bench-scaling bench-publish bench-score bench-overhead bench-page
 
 help:  ## list the commands
@@ -54,6 +54,9 @@ rollback: setup  ## show readers the night before, or TO=2001-01-15, or TO=lates
 
 export: setup  ## write what changed for a CRM tool: TARGET=braze, hubspot, sfmc or klaviyo; SOURCE, SET
 	@$(JOBS) -m jobs.ops.export --source "$$SOURCE" --target "$$TARGET" --set "$$SET"
+
+erase: setup  ## file requests to be forgotten, from FILE or standard input; NOW=1 carries them out: SOURCE, FILE, NOW, SET
+	@$(JOBS) -m jobs.ops.erase --source "$$SOURCE" --file "$$FILE" --now "$$NOW" --set "$$SET"
 
 backtest: setup  ## replay past nights and hold their lists against what people did: FROM, TO, SOURCE, RAW, MODEL, SET
 	@$(JOBS) -m jobs.ops.backtest --source "$$SOURCE" --raw "$$RAW" --from "$$FROM" --to "$$TO" --model "$$MODEL" \

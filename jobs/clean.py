@@ -3,6 +3,7 @@
 Reads the drop of the night's day, and the drops of earlier days that nobody has landed yet.
 Writes the partitions of `events` that those drops touch (late events touch past days) and one
 partition of `quarantine` per drop, all visible in one step, after the gate.
+What a drop says of people who were forgotten is left out, and counted.
 Safe to run twice: a drop replaces what it brought before.
 With --replay, the day's quarantined records go through the present mapping and rules again, as part of
 the drop that brought them; what is still bad stays in quarantine.
@@ -22,6 +23,7 @@ from pyspark.sql import functions as F
 from _gate import facts_by_day, gate, trailing_facts
 from nightjar.contracts import EVENTS, QUARANTINE, USERS, BadInput, Partition
 from nightjar.prep import clean
+from nightjar.prep.erasure import Tombstones
 from nightjar.prep.landing import (
     COUNTED,
     Counts,
@@ -37,6 +39,7 @@ from nightjar.prep.landing import (
 from nightjar.prep.sources import mapped
 from nightjar.quality.facts import events_facts
 from nightjar.quality.suites import events_suite
+from nightjar.stores.erasures import read_tombstones
 from nightjar.stores.job import Job, arguments, run
 from nightjar.stores.lake import Lake
 from nightjar.stores.raw import find_files, read_again, read_raw, reading
@@ -68,6 +71,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
                 key,
                 replay=args.replay,
                 dayless=job.source.layout == "single" and not args.replay,
+                tombstones=Tombstones(read_tombstones(job.home, job.shop)),
             ),
             [EVENTS, QUARANTINE, USERS],
             job.shop,
@@ -169,6 +173,7 @@ def summary(counts: dict[date, Counts], reports: list[dict[str, Any]]) -> dict[s
         "rows_duplicate": total["rows_duplicate"],
         "rows_conflict": total["rows_conflict"],
         "rows_repaired": total["rows_repaired"],
+        "rows_erased": total["rows_erased"],
         "reasons": dict(sorted(reasons.items())),
     }
 

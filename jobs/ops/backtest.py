@@ -180,7 +180,7 @@ def together(rows: Sequence[Mapping[str, Any]]) -> Row:
 
 def _home(real: Home, source: Source) -> Home:
     """A home of its own, raw drops of the synthetic shop included: other settings would give other drops."""
-    return Home(real.root / "backtest" / source.name)
+    return Home(real.backtest(source.name))
 
 
 def _rate(value: float | None) -> str:

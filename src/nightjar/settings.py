@@ -344,6 +344,41 @@ class Publish(Section):
     exports: Annotated[tuple[CrmTool, ...], Field(strict=False)] = ()  # each night leaves files, as `make export` does
 
 
+Days = Annotated[int, Field(ge=0)]
+
+
+class Retention(Section):
+    """Days for which the lake keeps a table's partitions, before the night's own; 0 keeps all.
+
+    `retain` refuses numbers below what the jobs look back on. Identity and the ledgers keep every day: the first is
+    read whole, the others name nobody.
+    """
+
+    events: Days
+    quarantine: Days
+    sessions: Days
+    session_events: Days
+    session_renames: Days
+    items: Days
+    sequences: Days
+    vocabulary: Days
+    holdout: Days
+    user_features: Days
+    labels: Days
+    marts: Days  # every analysis table; the warehouse keeps what it has
+    recommendations: Days  # the warehouse has its own publish.keep_nights
+
+
+class Upkeep(Section):
+    """What maintenance leaves lying, and for how long."""
+
+    grace_hours: Annotated[float, Field(gt=0)]  # younger files are nobody's garbage yet: longer than any job or reader
+    keep_snapshots: Annotated[int, Field(ge=0)]  # of the lake, behind the current one
+    max_small_files: Count  # more of them in one partition are merged
+    small_file_mib: Count  # a smaller file is small
+    keep_candidates_days: Count  # models that never became champion, and what failed trainings left
+
+
 class Spark(Section):
     master: str = Field(json_schema_extra=OPERATOR)
     driver_memory_gib: Count
@@ -374,6 +409,8 @@ class Conf(Section):
     watch: Watch
     digest: Digest
     publish: Publish
+    retention: Retention
+    upkeep: Upkeep
     spark: Spark
 
     def dump(self) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def dag() -> Any:
     return nightly.dag
 
 
-@pytest.fixture(scope="session", params=["nightly", "training"])
+@pytest.fixture(scope="session", params=["nightly", "training", "maintenance"])
 def every_dag(request: pytest.FixtureRequest) -> Any:
     return importlib.import_module(request.param).dag
 

@@ -138,7 +138,7 @@ def register(home: Home, folder: Path, histories: Histories, *, steps: int, as_o
         optimizer.step()
     save_model(folder, model, MODEL, vocabulary)
     tracking = Tracking(home, SHOP)
-    with tracking.start_run("train") as run_id:
+    with tracking.start_run("train", {"as_of": as_of.isoformat()}) as run_id:
         return tracking.log_model(
             run_id, folder, as_of=as_of, fingerprint=folder.name, input_example={"item_ids": [["i01", "i02"]]}
         )

@@ -22,7 +22,7 @@ from nightjar.contracts import EVENTS, SEQUENCES, SESSIONS, VOCABULARY, BadInput
 from nightjar.contracts.render import arrow_schema
 from nightjar.settings import repository
 from nightjar.stores import lake as lake_module
-from nightjar.stores.lake import KEPT_SNAPSHOTS, Entry, Lake, Part, Staged, Stored, _part, combined, write_bucket
+from nightjar.stores.lake import KEPT_SNAPSHOTS, Entry, Lake, Part, Staged, Stored, _part, combined, write_part
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -299,14 +299,14 @@ def test_the_hash_knows_every_column_and_where_its_nulls_are(tmp_path: Path) -> 
         {"surface": ""},
     ]
     rows = [pa.Table.from_pylist([event("e", **change)], arrow_schema(EVENTS)) for change in (*same, *different)]
-    found = [write_bucket(tmp_path, EVENTS, DAY, 0, row).content_hash for row in rows]
+    found = [write_part(tmp_path, EVENTS, DAY, 0, row).content_hash for row in rows]
     assert found[0] == found[1]
     assert len(set(found)) == 1 + len(different)
 
 
 def test_a_column_without_values_hashes_alike_whether_its_file_says_so_or_not(tmp_path: Path) -> None:
     rows = pa.Table.from_pylist([event(f"e{n}", device_id=None, price=None) for n in range(9)], arrow_schema(EVENTS))
-    told = write_bucket(tmp_path, EVENTS, DAY, 0, rows)
+    told = write_part(tmp_path, EVENTS, DAY, 0, rows)
     silent = tmp_path / "silent.parquet"
     pq.write_table(rows, silent, write_statistics=False)
     assert pq.read_metadata(told.file).row_group(0).column(6).statistics.null_count == len(rows)
@@ -393,9 +393,9 @@ def test_the_hash_is_the_same_for_any_split_into_buckets(
     parts = []
     for bucket in set(buckets):
         part = rows.filter(pa.array([buckets[n] == bucket for n in order]))
-        parts.append(write_bucket(folder, EVENTS, DAY, bucket, part))
+        parts.append(write_part(folder, EVENTS, DAY, bucket, part))
     assert [part.num_rows for part in parts] == [buckets.count(part.bucket or 0) for part in parts]
-    whole = write_bucket(folder, EVENTS, DAY, 0, pa.Table.from_pylist(_ROWS, arrow_schema(EVENTS)))
+    whole = write_part(folder, EVENTS, DAY, 0, pa.Table.from_pylist(_ROWS, arrow_schema(EVENTS)))
     assert combined(part.content_hash for part in parts) == combined([whole.content_hash]) == whole.content_hash
     assert combined(part.content_hash for part in parts[1:]) != whole.content_hash
 
@@ -442,18 +442,18 @@ def test_an_entry_is_read_as_it_was_committed(
 
 def test_a_file_is_written_in_the_contracts_types_or_not_at_all(tmp_path: Path) -> None:
     rows = pa.Table.from_pylist(_ROWS, arrow_schema(EVENTS))
-    part = write_bucket(tmp_path, EVENTS, DAY, 3, rows.select(list(EVENTS.names)[::-1]))
+    part = write_part(tmp_path, EVENTS, DAY, 3, rows.select(list(EVENTS.names)[::-1]))
     assert Path(part.file).parent == tmp_path / "_dt=2001-01-15"
     assert (part.bucket, part.num_rows, part.num_bytes) == (3, 12, Path(part.file).stat().st_size)
     stored = Stored({("events", DAY): part.file})
     assert stored.read(EVENTS, [DAY]).to_pylist() == rows.to_pylist()
-    again = write_bucket(tmp_path, EVENTS, DAY, 3, rows)
+    again = write_part(tmp_path, EVENTS, DAY, 3, rows)
     assert (again.file != part.file, again.content_hash) == (True, part.content_hash)
     with pytest.raises((KeyError, pa.ArrowInvalid)):
-        write_bucket(tmp_path, EVENTS, DAY, 3, rows.drop_columns("query"))
+        write_part(tmp_path, EVENTS, DAY, 3, rows.drop_columns("query"))
     absent = pa.nulls(len(rows), pa.string())
     with pytest.raises(ValueError, match="null"):
-        write_bucket(tmp_path, EVENTS, DAY, 3, rows.set_column(0, "event_id", absent))
+        write_part(tmp_path, EVENTS, DAY, 3, rows.set_column(0, "event_id", absent))
     assert len(list(tmp_path.rglob("*.parquet"))) == 2
 
 
@@ -461,7 +461,7 @@ def test_stored_rows_come_as_asked(tmp_path: Path) -> None:
     files = {}
     for day in (NEXT, DAY):
         rows = pa.Table.from_pylist([event(f"e-{day}", dt=day)], arrow_schema(EVENTS))
-        files["events", day] = write_bucket(tmp_path, EVENTS, day, 0, rows).file
+        files["events", day] = write_part(tmp_path, EVENTS, day, 0, rows).file
     stored = Stored(files | {("sessions", DAY): "another table's"})
     assert stored.days(EVENTS) == [DAY, NEXT]
     assert stored.days(SEQUENCES) == []

@@ -12,7 +12,7 @@ from tests.stores.nights import DAY
 from nightjar.contracts import USERS
 from nightjar.contracts.render import arrow_schema
 from nightjar.stores.home import Home
-from nightjar.stores.lake import write_bucket
+from nightjar.stores.lake import write_part
 from nightjar.stores.users import keep_users, users_folder, waiting_folder
 
 
@@ -29,7 +29,7 @@ def test_what_is_kept_waits_and_the_rest_is_gone(home: Home) -> None:
     with users_folder(home, "acme") as folder:
         waiting = waiting_folder(home, "acme")
         first, second, failed = (
-            write_bucket(folder, USERS, DAY, bucket, users(name)) for bucket, name in enumerate(("ann", "bob", "eve"))
+            write_part(folder, USERS, DAY, bucket, users(name)) for bucket, name in enumerate(("ann", "bob", "eve"))
         )
         assert list(waiting.glob("*.parquet")) == []
         assert {mode(path) for path in (home.secrets, waiting.parent, waiting, folder)} == {0o700}
@@ -46,14 +46,14 @@ def test_what_is_kept_waits_and_the_rest_is_gone(home: Home) -> None:
 def test_runs_add_to_what_waits_and_shops_are_apart(home: Home) -> None:
     for shop, name in (("acme", "ann"), ("acme", "bob"), ("other", "eve")):
         with users_folder(home, shop) as folder:
-            keep_users(folder, [write_bucket(folder, USERS, DAY, 0, users(name)).file])
+            keep_users(folder, [write_part(folder, USERS, DAY, 0, users(name)).file])
     assert [len(list(waiting_folder(home, shop).iterdir())) for shop in ("acme", "other", "third")] == [2, 1, 0]
 
 
 def test_a_run_that_fails_leaves_nobody(home: Home) -> None:
     def fail() -> None:
         with users_folder(home, "acme") as folder:
-            write_bucket(folder, USERS, DAY, 0, users("ann"))
+            write_part(folder, USERS, DAY, 0, users("ann"))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

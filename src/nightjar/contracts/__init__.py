@@ -1,5 +1,6 @@
 """The nouns: tables, columns, keys, order, partitions, event kinds. Standard library only."""
 
+from nightjar.contracts.erasure import ERASURES, EVENT_COLUMNS, PERSON_COLUMNS
 from nightjar.contracts.errors import BAD_DATA, DONE, ENVIRONMENT, BadInput, GateFailed
 from nightjar.contracts.events import EVENTS, ITEM_KINDS, QUARANTINE, Kind, Platform
 from nightjar.contracts.features import LABELS, USER_FEATURES
@@ -51,6 +52,7 @@ TABLES: dict[str, Table] = {
         PROMOTIONS,
         DATA_QUALITY,
         REALISED,
+        ERASURES,
     )
 }
 
@@ -66,7 +68,9 @@ __all__ = [
     "DECISION_TRANSITIONS",
     "DONE",
     "ENVIRONMENT",
+    "ERASURES",
     "EVENTS",
+    "EVENT_COLUMNS",
     "FUNNELS",
     "HOLDOUT",
     "IDENTITY",
@@ -75,6 +79,7 @@ __all__ = [
     "ITEM_KINDS",
     "LABELS",
     "MARTS",
+    "PERSON_COLUMNS",
     "PROMOTIONS",
     "PUBLISH_LOG",
     "QUARANTINE",

@@ -37,6 +37,7 @@ from nightjar.prep.arrays import (
     together,
 )
 from nightjar.prep.duplicates import Winners, winners
+from nightjar.prep.erasure import NOBODY, Tombstones
 from nightjar.prep.pseudonyms import pseudonyms, sealed, unsealed
 from nightjar.settings import Clean
 
@@ -87,6 +88,8 @@ class Land:
     replay: bool = False
     #: A file without drop days may hold rows that belong to no day; every run files them anew.
     dayless: bool = False
+    #: Who was forgotten: what a drop says of them is left out.
+    tombstones: Tombstones = NOBODY
 
     def __call__(
         self, bucket: int, rows: pa.Table, stored: Stored
@@ -100,6 +103,7 @@ class Land:
             clean=self.clean,
             key=self.key,
             replay=self.replay,
+            tombstones=self.tombstones,
         )
         nothing = arrow_schema(QUARANTINE).empty_table()
         drops = {*self.days, *done.quarantine, *([NO_DAY] if self.dayless else [])}
@@ -120,6 +124,7 @@ def land(
     clean: Clean,
     key: bytes,
     replay: bool = False,
+    tombstones: Tombstones = NOBODY,
 ) -> Landing:
     """Merge a bucket's judged rows into its stored days.
 
@@ -128,8 +133,9 @@ def land(
         stored: the bucket's events on all days that a late event or a conflicting copy can reach.
         days: the drops at work; what they brought before is replaced,
         replay: unless these are records that a drop failed to bring, in addition to what it brought.
+        tombstones: whose rows are left out, and counted as `rows_erased`.
     """
-    rows = _filled(rows.combine_chunks())
+    rows, erased = _without_erased(_filled(rows.combine_chunks()), tombstones, key)
     good = flags(pc.is_null(rows["reasons"]))
     fine, bad = kept(rows, good), kept(rows, ~good)
     landed_again = set() if replay else set(days)
@@ -142,6 +148,7 @@ def land(
     ordered, drops = _ordered(events, won)
     days_of_events = by_day(ordered)
     counts = _counts(rows, bad, drops, won, is_new)
+    _add_erased(counts, erased)
     if replay:
         _add_displaced(counts, near, drops[~is_new[won.rows]], days)
     return Landing(
@@ -167,6 +174,12 @@ def _filled(rows: pa.Table) -> pa.Table:
     have = set(rows.column_names)
     columns = {name: rows[name].cast(kind) if name in have else nulls(len(rows), kind) for name, kind in wanted.items()}
     return pa.table(columns)
+
+
+def _without_erased(rows: pa.Table, tombstones: Tombstones, key: bytes) -> tuple[pa.Table, pa.Table]:
+    """The rows that stay, and those of people who were forgotten."""
+    gone = tombstones.gone(rows, key) if tombstones else np.zeros(len(rows), bool)
+    return kept(rows, ~gone), rows.filter(pa.array(gone))
 
 
 def _with_pseudonyms(rows: pa.Table, shop: str, key: bytes) -> tuple[pa.Table, pa.Table]:
@@ -306,6 +319,14 @@ def _counts(rows: pa.Table, bad: pa.Table, drops: Int64s, won: Winners, is_new: 
     return counts
 
 
+def _add_erased(counts: dict[str, dict[str, int]], erased: pa.Table) -> None:
+    days, number = np.unique(_drops(erased), return_counts=True)
+    for day, rows in zip(days, number, strict=True):
+        drop = counts.setdefault(_iso(int(day)), dict.fromkeys(COUNTED, 0))
+        drop["rows_read"] += int(rows)
+        drop["rows_erased"] += int(rows)
+
+
 def _add_displaced(counts: dict[str, dict[str, int]], near: pa.Table, stayed: Int64s, days: Sequence[date]) -> None:
     """A replayed record may win over one that its own drop brought, which then was a duplicate from the start."""
     before = _drops(near)
@@ -327,6 +348,7 @@ COUNTED = (
     "rows_kept",
     "rows_collapsed",
     "rows_conflict",
+    "rows_erased",
 )
 
 
@@ -407,13 +429,14 @@ def settle(shared: pa.Table, days: Sequence[date]) -> Settled:
 
 def replayed(drop: Counts, again: Counts) -> Counts:
     """Counts of a drop after its rejected records went through again."""
-    both = {name: drop[name] + again[name] for name in COUNTED}
+    both = {name: drop.get(name, 0) + again[name] for name in COUNTED}  # older drops counted less
     rejected = {name: again[name] for name in ("rows_quarantined", "rows_unknown_kind")}
     return both | rejected | {"rows_read": both["rows_read"] - drop["rows_quarantined"]}
 
 
 def with_duplicates(drop: Counts) -> Counts:
-    return drop | {"rows_duplicate": drop["rows_read"] - drop["rows_quarantined"] - drop["rows_kept"]}
+    accounted = drop["rows_quarantined"] + drop["rows_kept"] + drop["rows_erased"]
+    return drop | {"rows_duplicate": drop["rows_read"] - accounted}
 
 
 def added_up(reports: Iterable[dict[str, Counts]]) -> dict[date, Counts]:
@@ -436,7 +459,8 @@ def reconcile(drops: dict[date, Counts], num_written: int, num_quarantined: int)
         AssertionError: they do not add up, which no input may cause.
     """
     total = {name: sum(drop[name] for drop in drops.values()) for name in COUNTED}
-    assert total["rows_read"] == num_written + total["rows_collapsed"] + num_quarantined, (
+    accounted = num_written + total["rows_collapsed"] + num_quarantined + total["rows_erased"]
+    assert total["rows_read"] == accounted, (
         f"read {total['rows_read']} rows, but kept {num_written} + duplicate {total['rows_collapsed']} "
-        f"+ quarantined {num_quarantined} differ"
+        f"+ quarantined {num_quarantined} + erased {total['rows_erased']} differ"
     )

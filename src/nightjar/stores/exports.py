@@ -19,7 +19,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -113,6 +113,34 @@ def export(warehouse: Warehouse, shop: str, target: str, root: Path) -> Exported
 def latest(folder: Path) -> str:
     """The instant of the latest export; empty before the first."""
     return max((path.parent.name for path in folder.glob(f"*/{MANIFEST}") if path.parent.name[0] != "."), default="")
+
+
+def forget(root: Path, shop: str, shop_ids: Collection[str]) -> int:
+    """Delete the exports that name any of these people, whole; returns how many.
+
+    The next export of the target tells again what they told of everybody else.
+    """
+    num_gone = 0
+    for folder in sorted(path for path in (root / shop).glob("*") if path.is_dir()):
+        with turn(folder / ".lock"):
+            for leftover in folder.glob(".*.unfinished"):
+                shutil.rmtree(leftover)
+            for manifest in sorted(folder.glob(f"*/{MANIFEST}")):
+                if any(_names(file, shop_ids) for file in sorted(manifest.parent.iterdir())):
+                    hidden = folder / f".{manifest.parent.name}.unfinished"  # killed from here on, the next one goes on
+                    os.rename(manifest.parent, hidden)
+                    shutil.rmtree(hidden)
+                    num_gone += 1
+    return num_gone
+
+
+def _names(file: Path, shop_ids: Collection[str]) -> bool:
+    if file.suffix == ".csv":
+        with file.open(encoding="utf-8", newline="") as text:
+            return any(row[0] in shop_ids for row in csv.reader(text))
+    with file.open(encoding="utf-8") as text:
+        spelled = [_compact(shop_id) for shop_id in shop_ids]
+        return any(one in line for line in text for one in spelled)
 
 
 def _lengths(db: Connection, shop: str) -> list[tuple[str, int]]:

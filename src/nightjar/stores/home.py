@@ -73,3 +73,11 @@ class Home:
     def result(self, shop: str, day: date, job: str) -> Path:
         """The result manifest of a job's latest run for one night."""
         return self.runs / shop / day.isoformat() / f"{job}.json"
+
+    def turn(self, shop: str) -> Path:
+        """The lock by which a job has a shop to itself."""
+        return self.runs / f"{shop}.lock"
+
+    def backtest(self, shop: str) -> Path:
+        """The home of a shop's replayed nights."""
+        return self.root / "backtest" / shop

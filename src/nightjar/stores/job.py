@@ -22,7 +22,7 @@ from nightjar.settings import Conf, Source, load_conf, load_source
 from nightjar.stores.files import write_json
 from nightjar.stores.home import Home
 from nightjar.stores.lineage import Run
-from nightjar.stores.sole import Busy, sole
+from nightjar.stores.sole import Busy, in_shop, sole
 from nightjar.stores.touched import TOUCHED
 
 if TYPE_CHECKING:
@@ -90,12 +90,15 @@ def _partition(spec: str) -> Partition:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def run(name: str, parser: argparse.ArgumentParser, main: Main) -> NoReturn:
+def run(name: str, parser: argparse.ArgumentParser, main: Main, *, alone: bool = False) -> NoReturn:
     """Run a job's `main` and exit: 0 done, 1 bad data (a retry is useless), 2 environment (a retry may help).
 
     Whatever happens, `runs/<shop>/<day>/<job>.json` says it; the last line on standard output is the
     counts as JSON. Of two copies for the same day one works at a time, see `stores.sole`. Who follows data
     from table to table is told as it begins and as it ends, see `stores.lineage`.
+
+    Args:
+        alone: no other job of the shop runs meanwhile.
     """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     log = logging.getLogger(f"nightjar.{name}")
@@ -113,6 +116,7 @@ def run(name: str, parser: argparse.ArgumentParser, main: Main) -> NoReturn:
     turn, lineage = ExitStack(), Run(home, partition, f"{args.prefix}{name}", log)
     try:
         turn.enter_context(sole(result.with_suffix(".lock"), args.run, log))
+        turn.enter_context(in_shop(home.turn(partition.shop), log, alone=alone))
         lineage.started()
         result.unlink(missing_ok=True)  # an old success must never stand for this run
         source = load_source(args.source)

@@ -22,7 +22,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,6 +132,10 @@ class Stored:
 #: One bucket's work, run where its task runs: (bucket, the task's rows, what is stored) -> the rows
 #: that (table name, day) holds from now on, all of the bucket's, and a report of plain values.
 Work = Callable[[int, "pa.Table", Stored], "tuple[dict[tuple[str, date], pa.Table], dict[str, Any]]"]
+
+
+#: Table name -> ISO day -> path of the partition's entry below the lake.
+State = dict[str, dict[str, str]]
 
 
 class Lake:
@@ -312,24 +316,58 @@ class Lake:
         part = next(part for part in entry.parts if part.file == file)
         stored = Stored({(table.name, day): file})
         rows = change(stored.read(table, [day]))
-        new = write_bucket(staged.folder, table, day, _bucket(part, table), rows) if len(rows) else None
+        new = write_part(staged.folder, table, day, part.bucket, rows) if len(rows) else None
         parts = tuple(other if other is not part else new for other in entry.parts)
         staged.entries[day] = replace(entry, parts=tuple(part for part in parts if part is not None))
+
+    def restaged(self, table: Table, shop: str, run_id: str) -> Staged:
+        """Nothing yet, for `rewrite` and `merge` to put stored days into."""
+        return Staged(table, shop, self._new_folder(shop, table, run_id), {})
+
+    def merge(self, staged: Staged, day: date, files: Collection[str]) -> None:
+        """Put some files of a stored day into one; the day's content stays what it was, which is checked."""
+        import pyarrow.parquet as pq
+
+        entry = self._entries_of(staged.shop, staged.table)(day)
+        path = _part_path(staged.folder, day)
+        writer: pq.ParquetWriter | None = None
+        for file in (file for file in entry.files if file in files):
+            for rows in pq.ParquetFile(file).iter_batches(batch_size=READ_ROWS):
+                writer = writer or pq.ParquetWriter(path, rows.schema, compression="zstd")
+                writer.write_batch(rows)
+        if writer:
+            writer.close()
+        merged = [_part(staged.table, str(path))] if writer else []
+        staged.entries[day] = replace(entry, parts=(*merged, *(p for p in entry.parts if p.file not in files)))
+        assert staged.entries[day].content_hash == entry.content_hash, f"{entry.partition} differs after a merge"
 
     def num_buckets(self, shop: str, table: Table, wanted: int) -> int:
         """How many buckets the shop's table has; `wanted` while it has no rows at all."""
         days = self._current(shop)[1].get(table.name, {})
         return self._read_entry(days[max(days)]).num_buckets or wanted if days else wanted
 
+    def state(self, shop: str) -> State:
+        """What the shop's tables are now, to compare with later."""
+        return self._current(shop)[1]
+
+    def discard(self, shop: str, days: Mapping[str, Iterable[date]]) -> int:
+        """Have partitions gone (table name -> days), all of them in one step; their files go with old snapshots."""
+        return self._apply(shop, {name: dict.fromkeys(map(date.isoformat, some)) for name, some in days.items()}, None)
+
     def commit(
-        self, staged: Iterable[Staged], *, facts: Mapping[tuple[str, date], dict[str, Any]] | None = None
+        self,
+        staged: Iterable[Staged],
+        *,
+        facts: Mapping[tuple[str, date], dict[str, Any]] | None = None,
+        since: State | None = None,
     ) -> int:
         """Make staged partitions visible, all of them in one step; returns the snapshot's number.
 
         Args:
             facts: (table name, day) -> numbers to keep with the partition, for later comparisons.
+            since: leave out partitions that somebody else has written since then; by default the later one wins.
         """
-        changes: dict[str, dict[str, str]] = {}
+        changes: dict[str, dict[str, str | None]] = {}
         shops = set()
         for part in staged:
             shops.add(part.shop)
@@ -342,16 +380,23 @@ class Lake:
                 changes.setdefault(part.table.name, {})[day.isoformat()] = str(path.relative_to(self.root))
             TOUCHED.written[part.table.name] = TOUCHED.written.get(part.table.name, 0) + part.num_rows
         assert len(shops) == 1, "one commit concerns one shop"
-        return self._apply(shops.pop(), changes)
+        return self._apply(shops.pop(), changes, since)
 
     # -- snapshots
 
-    def _apply(self, shop: str, changes: dict[str, dict[str, str]]) -> int:
+    def _apply(self, shop: str, changes: dict[str, dict[str, str | None]], since: State | None) -> int:
         while True:
             number, tables = self._current(shop)
             merged = {name: dict(days) for name, days in tables.items()}
             for name, days in changes.items():
-                merged.setdefault(name, {}).update(days)
+                mine = merged.setdefault(name, {})
+                for day, path in days.items():
+                    if since is not None and mine.get(day) != since.get(name, {}).get(day):
+                        continue
+                    if path is None:
+                        mine.pop(day, None)
+                    else:
+                        mine[day] = path
             content = json.dumps(merged, indent=1, sort_keys=True).encode()
             if create_exclusively(self._snapshot(shop, number + 1), content):
                 self._forget_old(shop, number + 1, merged)
@@ -379,6 +424,43 @@ class Lake:
             for path in self._entries(shop, int(snapshot.stem)) - kept:
                 self._forget(path, kept)
             snapshot.unlink(missing_ok=True)
+
+    def vacuum(self, shop: str, *, keep_snapshots: int, before: datetime) -> dict[str, int]:
+        """Delete what nobody can need any more; returns how many snapshots, files and bytes.
+
+        That is snapshots which ceased to be the current one before an instant, but for the latest few, and all files
+        from before it that no snapshot left names: of dropped snapshots, of killed jobs, of gates that stopped.
+
+        Args:
+            keep_snapshots: behind the current one.
+            before: what is younger may be a running job's, or open in a reader.
+        """
+        done = {"snapshots": 0, "files": 0, "bytes": 0}
+        folder, instant = self.root / shop, before.timestamp()
+        snapshots = sorted((folder / "_snapshots").glob("[0-9]*.json"))
+        # A snapshot was current until the next one came.
+        ended = zip(snapshots[:-1], [path.stat().st_mtime for path in snapshots[1:]], strict=True)
+        old = [path for path, end in list(ended)[: max(len(snapshots) - 1 - keep_snapshots, 0)] if end < instant]
+        live = {entry for path in snapshots if path not in old for entry in self._entries(shop, int(path.stem))}
+        needed = {str(self.root / entry) for entry in live} | {
+            file for entry in live if (self.root / entry).exists() for file in self._parsed(entry).files
+        }
+        for path in old:  # first: once its files are gone, nobody may find it
+            path.unlink(missing_ok=True)
+            done["snapshots"] += 1
+        # What a folder's deletion of files makes of its own time does not count.
+        seen = [(path, path.lstat()) for path in sorted(folder.rglob("*"), reverse=True) if path.exists()]
+        for path, was in seen:  # a folder behind what it holds
+            if was.st_mtime >= instant or str(path) in needed or path in snapshots:
+                continue
+            with suppress(OSError):  # a folder that is not empty; a file that another commit has just deleted
+                if path.is_dir():
+                    path.rmdir()
+                else:
+                    path.unlink()
+                    done["files"] += 1
+                    done["bytes"] += was.st_size
+        return done
 
     def _forget(self, path: str, kept: set[str]) -> None:
         """Delete an entry and those of its files that no kept entry of the same day names too."""
@@ -528,7 +610,7 @@ def _task(
         parts = []
         for (name, day), rows in sorted(found.items(), key=lambda item: item[0]):
             table, folder = targets[name]
-            part = write_bucket(folder, table, day, bucket, rows) if len(rows) else None
+            part = write_part(folder, table, day, bucket, rows) if len(rows) else None
             parts.append((name, day.isoformat(), part and asdict(part)))
         result = json.dumps({"bucket": bucket, "parts": parts, "report": report})
         yield pa.RecordBatch.from_arrays([pa.array([result])], names=["result"])
@@ -545,12 +627,11 @@ def batches(files: Iterable[str], columns: Sequence[str]) -> Iterator[pa.RecordB
             yield rows.select(list(columns))
 
 
-def write_bucket(folder: Path, table: Table, day: date, bucket: int, rows: pa.Table) -> Part:
-    """Write a day's rows of one bucket under a name that no other attempt takes."""
+def write_part(folder: Path, table: Table, day: date, bucket: int | None, rows: pa.Table) -> Part:
+    """Write a day's rows, of one bucket where the table has any, under a name that no other attempt takes."""
     import pyarrow.parquet as pq
 
-    path = folder / f"_dt={day.isoformat()}" / f"{bucket:05d}-{uuid.uuid4().hex[:8]}.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = _part_path(folder, day, bucket)
     schema = arrow_schema(table)
     # A dictionary of values that are all different would be built for nothing.
     repeating = [c.name for c in table.columns if c.type == "string" and c.name not in (*table.key, "order_id")]
@@ -563,6 +644,13 @@ def write_bucket(folder: Path, table: Table, day: date, bucket: int, rows: pa.Ta
         store_schema=False,  # readers take the contract's types, not this writer's
     )
     return _part(table, str(path), bucket)
+
+
+def _part_path(folder: Path, day: date, bucket: int | None = None) -> Path:
+    stem = "part" if bucket is None else f"{bucket:05d}"
+    path = folder / f"_dt={day.isoformat()}" / f"{stem}-{uuid.uuid4().hex[:8]}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def _days_below(folder: Path) -> list[date]:

@@ -52,6 +52,31 @@ def sole(path: Path, run_id: str, log: logging.Logger, *, patience_seconds: floa
             _say(file, {})
 
 
+@contextmanager
+def in_shop(path: Path, log: logging.Logger, *, alone: bool, patience_seconds: float | None = None) -> Iterator[None]:
+    """Work on a shop's tables beside other jobs, or alone: what nobody else may read or write meanwhile.
+
+    Raises:
+        Busy: the others were still at it after `patience_seconds` (default: PATIENCE_SECONDS).
+    """
+    deadline = time.monotonic() + (PATIENCE_SECONDS if patience_seconds is None else patience_seconds)
+    told = False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        while True:
+            with suppress(BlockingIOError):
+                fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+                break
+            others = "jobs are at work on this shop" if alone else "people are being erased from this shop"
+            if time.monotonic() > deadline:
+                raise Busy(others)
+            if not told:
+                log.warning("%s: waiting", others)
+                told = True
+            time.sleep(_PAUSE_SECONDS)
+        yield
+
+
 def _take(file: IO[str], run_id: str, log: logging.Logger, patience_seconds: float) -> None:
     deadline = time.monotonic() + patience_seconds
     told = False

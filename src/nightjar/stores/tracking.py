@@ -11,13 +11,14 @@ import hashlib
 import logging
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlparse
 
 from nightjar.contracts import BadInput
 from nightjar.settings import repository
@@ -203,6 +204,54 @@ class Tracking:
         number = version if isinstance(version, str) else version.version
         self._client().set_registered_model_alias(self.name, CHAMPION, number)
 
+    def delete_trainings(self, *, keep_versions: Collection[str], before: datetime) -> list[str]:
+        """Delete trainings that began before an instant, their model versions and all of their files.
+
+        The run goes last, so that a deletion that was killed is found again. MLflow itself keeps a deleted run's rows
+        (`mlflow gc` removes them); what takes room are files, which it would keep as well.
+
+        Args:
+            keep_versions: a training with one of these stays whole.
+
+        Returns:
+            The versions that are gone.
+        """
+        if self._is_new:
+            return []
+        client, experiment = self._client(), self._experiment()
+        oldest = int(before.timestamp() * 1000)
+        gone: list[str] = []
+        for run in list(_pages(client.search_runs, [experiment], f"attributes.start_time < {oldest}")):
+            if "as_of" not in run.data.tags:  # a study's, or not ours
+                continue
+            versions = [
+                str(found.version)
+                for found in client.search_model_versions(f"name = '{self.name}' and run_id = '{run.info.run_id}'")
+            ]
+            if {*versions} & {*keep_versions}:
+                continue
+            for version in versions:
+                client.delete_model_version(self.name, version)
+            models = f"source_run_id = '{run.info.run_id}'"
+            for model in client.search_logged_models([experiment], filter_string=models):
+                self._delete_files(model.artifact_location)
+                client.delete_logged_model(model.model_id)
+            self._delete_files(run.info.artifact_uri)
+            client.delete_run(run.info.run_id)
+            gone += versions
+        return gone
+
+    def _delete_files(self, address: str) -> None:
+        """Whatever kind of place it is; of a local one the folder around it goes too."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        folder = Path(unquote(urlparse(address).path))
+        if urlparse(address).scheme not in ("", "file") or folder.exists():
+            get_artifact_repository(address).delete_artifacts()
+        if folder.is_relative_to(self.folder):
+            with suppress(OSError):  # other files, or none
+                folder.parent.rmdir()
+
     @property
     def _model(self) -> Outside:
         return Outside("mlflow", self.name, "The shop's registered model, all versions.")
@@ -271,6 +320,16 @@ class Tracking:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
             raise
+
+
+def _pages(search: Callable[..., Any], *arguments: Any) -> Iterator[Any]:
+    token = None
+    while True:
+        page = search(*arguments, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def digest_of(folder: Path) -> str:

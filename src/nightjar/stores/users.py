@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nightjar.stores.files import write_atomically
 from nightjar.stores.home import Home
+from nightjar.stores.warehouse.connection import turn
 
 
 def waiting_folder(home: Home, shop: str) -> Path:
@@ -35,3 +38,35 @@ def keep_users(folder: Path, files: Iterable[str]) -> None:
     for file in map(Path, files):
         file.chmod(0o600)
         file.rename(folder.parent / f"{folder.name.strip('_')}-{file.name}")
+
+
+def shop_ids_waiting(home: Home, shop: str, pseudonyms: Collection[str]) -> dict[str, str]:
+    """Pseudonym -> the shop's id, of those whose mapping rows wait."""
+    import pyarrow.parquet as pq
+
+    found: dict[str, str] = {}
+    for file in sorted(waiting_folder(home, shop).glob("*.parquet")):
+        rows = pq.read_table(file, columns=["pseudonym", "shop_id"], partitioning=None).to_pylist()
+        found |= {row["pseudonym"]: row["shop_id"] for row in rows if row["pseudonym"] in pseudonyms}
+    return found
+
+
+def forget_waiting(home: Home, shop: str, pseudonyms: Collection[str]) -> None:
+    """Take people out of the mapping rows that wait; a file without others goes."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    folder, gone = waiting_folder(home, shop), pa.array(sorted(pseudonyms), pa.string())
+    with turn(folder / ".lock"):  # a publisher lists, merges and deletes them
+        for file in sorted(folder.glob("*.parquet")):
+            rows = pq.read_table(file, partitioning=None)
+            left = rows.filter(pc.invert(pc.is_in(rows["pseudonym"], value_set=gone)))
+            if not len(left):
+                file.unlink()
+            elif len(left) < len(rows):
+                content = io.BytesIO()
+                pq.write_table(left, content)
+                write_atomically(file, content.getvalue(), mode=0o600)
+        for leftover in folder.glob("_*"):  # of a clean that was killed
+            shutil.rmtree(leftover)

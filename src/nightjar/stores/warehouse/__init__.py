@@ -8,9 +8,10 @@ from nightjar.stores.touched import Outside
 from nightjar.stores.warehouse import cloud
 from nightjar.stores.warehouse.connection import Warehouse
 from nightjar.stores.warehouse.duckdb_file import DuckDbFile
+from nightjar.stores.warehouse.erasure import erase, shop_ids
 from nightjar.stores.warehouse.postgres import Postgres
 from nightjar.stores.warehouse.publication import MartDay, Night, Publication, publish
-from nightjar.stores.warehouse.queries import Recommended, history, sample
+from nightjar.stores.warehouse.queries import Recommended, held_models, history, sample
 from nightjar.stores.warehouse.rollback import LATEST, Rollback, rollback
 from nightjar.stores.warehouse.schema import WAREHOUSE_MARTS
 from nightjar.stores.warehouse.views import views
@@ -25,11 +26,14 @@ __all__ = [
     "Recommended",
     "Rollback",
     "Warehouse",
+    "erase",
+    "held_models",
     "history",
     "open_warehouse",
     "publish",
     "rollback",
     "sample",
+    "shop_ids",
     "what_readers_see",
 ]
 

@@ -54,6 +54,7 @@ class _Cloud:
     def __init__(self, dialect: str, session: Session, bench: Workbench | None) -> None:
         self.dialect = dialect
         self.changed = False
+        self.purged = False
         self._session = session
         self._bench = bench
 

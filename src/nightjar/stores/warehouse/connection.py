@@ -34,6 +34,8 @@ class Connection(Protocol):
     dialect: str
     #: Set by whoever wrote something; a transaction that changed nothing is thrown away.
     changed: bool
+    #: Set by whoever deleted rows of which no byte may be left.
+    purged: bool
 
     @property
     def bench(self) -> Workbench:

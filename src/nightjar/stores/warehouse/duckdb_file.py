@@ -33,6 +33,7 @@ class _DuckDb:
         self._connection = connection
         self.bench = Workbench(connection)
         self.changed = False
+        self.purged = False
 
     def query(self, sql: str, *values: object) -> list[Row]:
         return self.bench.query(sql, *values)
@@ -86,6 +87,8 @@ class DuckDbFile:
                 with self._transaction() as db:
                     yield db
                 passing("committed")
+                if db.purged:
+                    self._write_anew()
                 if db.changed:
                     self._swap(passing)
             finally:
@@ -125,7 +128,7 @@ class DuckDbFile:
 
     def _drop_leftovers(self) -> None:
         """Nobody else has them open while the turn is ours."""
-        for suffix in (".next", ".next.wal"):
+        for suffix in (".next", ".next.wal", ".next.whole", ".next.whole.wal"):
             self._beside(suffix).unlink(missing_ok=True)
         shutil.rmtree(self._beside(".next.tmp"), ignore_errors=True)
 
@@ -138,6 +141,21 @@ class DuckDbFile:
             # A person's own session that was killed left a WAL with committed rows: they come along.
             if self._beside(".wal").exists():
                 shutil.copyfile(self._beside(".wal"), self._beside(".next.wal"))
+
+    def _write_anew(self) -> None:
+        """Copy the rows of the copy into a file without the free room in which deleted ones still stand."""
+        whole = self._beside(".next.whole")
+        connection = duckdb_connection()
+        try:
+            for path, name, how in ((self._next, "old", " (READ_ONLY)"), (whole, "new", "")):
+                quoted = str(path).replace("'", "''")  # ATTACH takes no parameter
+                connection.execute(f"ATTACH '{quoted}' AS {name}{how}")
+            os.chmod(whole, 0o600)
+            connection.execute("COPY FROM DATABASE old TO new")
+            connection.execute("CHECKPOINT new")
+        finally:
+            connection.close()
+        os.replace(whole, self._next)
 
     def _swap(self, passing: Passing) -> None:
         mode = self.path.stat().st_mode & 0o777 if self.path.exists() else 0o440

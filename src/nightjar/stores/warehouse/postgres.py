@@ -39,6 +39,7 @@ class _Postgres:
         self._connection = connection
         self._bench = Workbench(lake) if lake else None
         self.changed = False
+        self.purged = False
 
     @property
     def bench(self) -> Workbench:

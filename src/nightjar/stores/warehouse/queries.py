@@ -67,3 +67,15 @@ LEFT JOIN items i ON i.shop = $1 AND i.dt = $2 AND i.item_id = r.item_id
 LEFT JOIN items e ON e.shop = $1 AND e.dt = $2 AND e.item_id = r.evidence_item_id
 WHERE r.rank <= CAST($4 AS INTEGER)
 ORDER BY p.strategy, md5(r.user_id), r.surface, r.rank"""
+
+
+def held_models(warehouse: Warehouse, shop: str, model_name: str) -> set[str]:
+    """Versions of a model that scored a night which the warehouse holds."""
+    with warehouse.reader() as db:
+        rows = db.query(
+            "SELECT DISTINCT l.model_version FROM published_nights n JOIN publish_log l ON l.publish_id = n.publish_id"
+            " WHERE n.shop = $1 AND l.model_name = $2",
+            shop,
+            model_name,
+        )
+    return {str(version) for (version,) in rows}
