@@ -11,6 +11,7 @@ from html import escape
 COLOURS = {
     "job": ("#1f2d3d", "#1f2d3d", "#ffffff"),
     "table": ("#ffffff", "#5b6b7b", "#1f2d3d"),
+    "raw": ("#e3eefb", "#2f6fb0", "#1f2d3d"),
     "model": ("#fff4d6", "#b7862b", "#1f2d3d"),
     "shown": ("#dff3e4", "#2f8f4e", "#1f2d3d"),
 }
@@ -20,11 +21,10 @@ _WRAP = 34  # letters
 
 @dataclass(frozen=True)
 class Box:
-    """A node. `ledger`: nearly everybody writes it, so its arrows are drawn pale."""
+    """A node; `kind` is one of COLOURS."""
 
     label: str
     kind: str
-    ledger: bool = False
 
     @property
     def lines(self) -> list[str]:
@@ -105,11 +105,10 @@ def svg(boxes: Mapping[str, Box], edges: Sequence[tuple[str, str]], order: Seque
 def _arrow(boxes: Mapping[str, Box], spots: Mapping[str, tuple[float, float]], above: str, below: str) -> str:
     x1, y1 = spots[above][0], spots[above][1] + boxes[above].height
     x2, y2 = spots[below]
-    pale = boxes[above].ledger or boxes[below].ledger
     bend = max(abs(y2 - y1) / 2, 24)
-    colour, dash = ("#d9dfe5" if pale else "#7b8a99"), (' stroke-dasharray="5 4"' if y2 < y1 else "")
+    dash = ' stroke-dasharray="5 4"' if y2 < y1 else ""
     path = f"M{x1:.1f} {y1:.1f}C{x1:.1f} {y1 + bend:.1f} {x2:.1f} {y2 - bend:.1f} {x2:.1f} {y2:.1f}"
-    return f'<path d="{path}" fill="none" stroke="{colour}" marker-end="url(#head)"{dash}/>'
+    return f'<path d="{path}" fill="none" stroke="#7b8a99" marker-end="url(#head)"{dash}/>'
 
 
 def _box(box: Box, middle: float, top: float) -> str:

@@ -91,8 +91,7 @@ def problems(
     """
     complete = [step for step in steps if step.ended == "COMPLETE"]
     written = {one for step in complete for one in step.outputs}
-    raw = {one for step in complete if step.job == "clean" for one in step.inputs if one[0] == "file"}
-    raw -= {one for one in raw if Path(one[1]).parent == lake}
+    raw = raw_logs(complete, lake)
     known = raw | written | set(before)
     found = [] if raw else ["nobody read raw logs"]
     found += [
@@ -104,6 +103,12 @@ def problems(
     for job, said in sorted(manifests.items()):
         found += _against(job, said, {step.job: step for step in steps}.get(job), lake)
     return found
+
+
+def raw_logs(steps: Iterable[Step], lake: Path) -> set[Dataset]:
+    """What `clean` read from outside the lake."""
+    read = {one for step in steps if step.job == "clean" for one in step.inputs if one[0] == "file"}
+    return {one for one in read if Path(one[1]).parent != lake}
 
 
 def _reached(steps: Sequence[Step], raw: set[Dataset], before: Iterable[Dataset]) -> set[Dataset]:
@@ -138,9 +143,13 @@ def _name(dataset: Dataset) -> str:
 # -- drawing
 
 
-def drawing(steps: Sequence[Step], title: str) -> str:
-    """The night as SVG, from top to bottom; what one job wrote and the same jobs read stands in one box."""
-    complete = [step for step in steps if step.ended == "COMPLETE"]
+def drawing(steps: Sequence[Step], title: str, lake: Path) -> str:
+    """The night as SVG, from top to bottom; what one job wrote and the same jobs read stands in one box.
+
+    What nearly every job writes gets no arrows from them, and a job that found nothing to read or write no box.
+    """
+    complete = [step for step in steps if step.ended == "COMPLETE" and (step.inputs or step.outputs)]
+    raw = raw_logs(complete, lake)
     every = sorted({one for step in complete for one in (*step.inputs, *step.outputs)})
     ends: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Dataset]] = {}
     for one in every:
@@ -152,10 +161,13 @@ def drawing(steps: Sequence[Step], title: str) -> str:
     for (writers, readers), group in ends.items():
         name = "|".join(map(str, group))
         rows = {one: step.outputs[one] for step in complete for one in group if one in step.outputs}
-        labels = [f"{_name(one)} {rows[one]:,}" if rows.get(one) else _name(one) for one in group]
-        kinds = {"file": "table", "mlflow": "model"}
-        boxes[name] = Box(", ".join(labels), kinds.get(group[0][0], "shown"), ledger=len(writers) > 3)
-        edges += [(writer, name) for writer in writers] + [(name, reader) for reader in readers]
+        names = {one: f"raw logs of {_name(one)}" if one in raw else _name(one) for one in group}
+        label = ", ".join(f"{names[one]} {rows[one]:,}" if rows.get(one) else names[one] for one in group)
+        kind = "raw" if raw & set(group) else {"file": "table", "mlflow": "model"}.get(group[0][0], "shown")
+        is_ledger = len(writers) > 3
+        boxes[name] = Box(f"{label}, from {len(writers)} jobs" if is_ledger else label, kind)
+        edges += [(writer, name) for writer in writers[:1] if is_ledger]
+        edges += [(writer, name) for writer in writers if not is_ledger] + [(name, reader) for reader in readers]
     return svg(boxes, edges, [step.job for step in complete], title)
 
 
@@ -215,7 +227,14 @@ def main() -> None:
             wanted=(view.namespace, view.name),
         )
         if args.out:
-            write_atomically(Path(args.out), drawing(steps, f"{shop.name}, night of {day}").encode())
+            write_atomically(
+                Path(args.out),
+                drawing(
+                    steps,
+                    f"{shop.name}, night of {day}: tables with their rows, and the jobs between",
+                    home.lake / shop.name,
+                ).encode(),
+            )
     except BadInput as error:
         sys.exit(f"lineage: {error}")
     datasets = {one for step in steps for one in (*step.inputs, *step.outputs)}
