@@ -26,7 +26,7 @@ JOBS := .envs/jobs/bin/python
 AIRFLOW := .envs/airflow/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup nightly replay rollback export erase backtest backfill bi lineage source-check rules-check ui down test test-live check format docs approve locks \
+.PHONY: help setup nightly replay rollback export erase backtest backfill bi lineage source-check rules-check audit sbom licenses ui down test test-live check format docs approve locks \
 	quality tune bench-prep bench-night bench-learn bench-large bench-scaling bench-publish bench-score bench-overhead bench-page
 
 help:  ## list the commands
@@ -114,6 +114,15 @@ approve: setup  ## rewrite golden files with what the code gives now, and show w
 
 locks:  ## resolve both environments afresh and rewrite conf/locks
 	@PYTHONPATH=src "$(PYTHON)" -m jobs.ops.setup --locks
+
+audit: setup  ## hold every lock against the known weaknesses of its packages; 0 clean, 1 some, 2 the service is away
+	@$(JOBS) -m jobs.ops.audit
+
+sbom: setup  ## write a bill of materials of each environment, CycloneDX 1.6, below sbom/ of NIGHTJAR_HOME
+	@$(JOBS) -m jobs.ops.sbom
+
+licenses: setup  ## rewrite conf/locks/licenses.txt, after make locks
+	@$(JOBS) -m jobs.ops.sbom --licenses
 
 quality: setup  ## hold a model against the literature on a public data set: DATA, PROTOCOL, CONF, SEEDS, FOLDS, EXCLUDE, OUT, SET
 	@$(JOBS) -m jobs.ops.quality --data "$$DATA" --protocol "$$PROTOCOL" --conf "$$CONF" --seeds "$$SEEDS" \

@@ -72,6 +72,7 @@ BENCH = Environment("bench", ("bench",), probes=("polars",))
 RECTOOLS = Environment("rectools", ("rectools",), first=("torch",), probes=("rectools.models",))
 RECBOLE = Environment("recbole", ("recbole",), first=("torch",), probes=("torch",))
 SUPERSET = Environment("superset", ("superset",), probes=("superset", "duckdb_engine", "psycopg2"))
+AUDIT = Environment("audit", ("audit",), probes=("pip_audit", "cyclonedx", "jsonschema"))
 #: What the benchmarks compare with; a night needs none of them.
 PEERS = (BENCH, RECTOOLS, RECBOLE)
 
@@ -218,8 +219,9 @@ def of_an_image(environment: Environment) -> Environment:
 def write_locks() -> None:
     """Resolve all environments afresh and write what came out to conf/locks/."""
     with alone():
-        for environment in (*ENVIRONMENTS, *PEERS, SUPERSET):
+        for environment in (*ENVIRONMENTS, *PEERS, SUPERSET, AUDIT):
             environment.stamp.unlink(missing_ok=True)
+            environment.lock.touch()  # of a new environment
             build(environment, constraints=None)
             environment.lock.write_text(freeze(environment))
             environment.stamp.write_text(fingerprint(environment))

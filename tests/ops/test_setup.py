@@ -14,7 +14,9 @@ PIN = re.compile(r"^[A-Za-z0-9._-]+==[A-Za-z0-9.!]+$")
 
 
 @pytest.mark.parametrize(
-    "environment", [*setup.ENVIRONMENTS, *setup.PEERS, setup.SUPERSET], ids=lambda environment: environment.name
+    "environment",
+    [*setup.ENVIRONMENTS, *setup.PEERS, setup.SUPERSET, setup.AUDIT],
+    ids=lambda environment: environment.name,
 )
 def test_locks_pin_everything_that_is_declared(environment: setup.Environment) -> None:
     lines = environment.lock.read_text().splitlines()
