@@ -93,7 +93,7 @@ def reported(environment: Environment) -> dict[str, str]:
 
 
 def write_licenses() -> None:
-    """Ask pip about every lock and rewrite the list; what it does not say (SPDX, to a pip before 24.3) stays as it was."""
+    """Ask pip about every lock and rewrite the list; what pip does not say, as of SPDX before 24.3, stays."""
     known = licenses() if LICENSES.exists() else {}
     found: dict[str, str] = {}
     for environment in LOCKED:
