@@ -13,7 +13,7 @@ import secrets
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +41,7 @@ class Servers:
     running: Running = field(default_factory=lambda: Running(secrets.token_hex(16), 8080))
     began: float = field(default_factory=time.monotonic)
     ready: set[str] = field(default_factory=set)
+    stack: ExitStack = field(default_factory=ExitStack)
 
     @property
     def home(self) -> Home:
@@ -107,9 +108,16 @@ class Servers:
             return
         for needed in self.file["services"][service].get("depends_on", {}):
             self.start(needed)
-        if service != "postgres":  # which `deployed` started
+        if service == "postgres":
+            self._start_postgres()
+        else:
             self._start(service)
         self.ready.add(service)
+
+    def _start_postgres(self) -> None:
+        server = self.stack.enter_context(postgres.running(f"listen_addresses={self.address['postgres']}", "fsync=off"))
+        _prepare(server, self)
+        self.say(f"{'postgres':14} healthy, with databases.sh run, at {self.address['postgres']}")
 
     def _start(self, service: str) -> None:
         argv = [self._python, str(SCRIPTS / "service.py")]
@@ -154,10 +162,11 @@ class Servers:
 
 
 @contextmanager
-def deployed(root: Path, *, pseudonym_key: str, **differing: str) -> Iterator[Servers]:
-    """All services, healthy; no process of them is left behind.
+def deployed(root: Path, *services: str, pseudonym_key: str, **differing: str) -> Iterator[Servers]:
+    """Services and what they wait for, healthy; no process of them is left behind.
 
     Args:
+        services: all of compose.yaml if none is named.
         differing: lines of .env that are not those of .env.example.
     """
     file = compose(**differing)
@@ -171,11 +180,9 @@ def deployed(root: Path, *, pseudonym_key: str, **differing: str) -> Iterator[Se
         text = pseudonym_key if path.name == "pseudonym_key" else path.read_text(encoding="utf-8")
         path.chmod(0o644)
         path.write_text(text.replace("postgres:5432", f"{address['postgres']}:5432"), encoding="utf-8")
-    with postgres.running(f"listen_addresses={address['postgres']}", "fsync=off") as server:
-        _prepare(server, servers)
-        servers.say(f"{'postgres':14} healthy, with databases.sh run, at {address['postgres']}")
+    with servers.stack:
         try:
-            for service in file["services"]:
+            for service in services or file["services"]:
                 servers.start(service)
             yield servers
         finally:

@@ -7,8 +7,6 @@ hosts; Spark standalone with a shared secret: as compose.yaml says, without an e
 from __future__ import annotations
 
 import json
-import re
-import sys
 import time
 from collections.abc import Iterator
 from datetime import date
@@ -21,26 +19,17 @@ import pytest
 from jobs.ops.airflow_api import AirflowApi
 from jobs.ops.nightly import watch
 from tests.docker.servers import Servers, deployed
+from whole_nights import KEY, SHOP, SMALL, command, lake_contents, same_words, server_contents, warehouse_contents
 
-from nightjar.settings import repository
 from nightjar.stores.home import Home
-
-sys.path.append(str(repository() / "tests" / "ops"))
-from whole_nights import KEY, SHOP, SMALL, command, lake_contents, timeless, warehouse_contents
 
 pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.spark]
 
 DAY = date(2026, 2, 14)
 RUN = "night"
 
-#: What names a publication rather than what was published.
-NAMES = {"publish_id", "hours_old"}
-
 #: Of the schema in the database's own words.
 DIALECT = {"warehouse_schema"}
-
-#: PostgreSQL keeps a table of nights as one table per shop and night, which it lists beside the whole.
-PART = re.compile(r"_[0-9a-f]{8}(_\d{8})?$")
 
 
 @pytest.fixture(scope="module")
@@ -101,40 +90,13 @@ def test_a_night_is_the_night_of_one_machine(night: Servers, tmp_path: Path) -> 
     assert [key for key in expected if found[key] != expected[key]] == []
     night.say(f"lake: {len(found)} partitions of {len({name for name, _ in found})} tables as on one machine")
 
-    in_file, in_server = same_words(warehouse_contents(ordinary)), same_words(contents(night))
+    uri = (night.secrets / "warehouse_uri").read_text(encoding="utf-8")
+    in_file, in_server = same_words(warehouse_contents(ordinary)), same_words(server_contents(uri))
     assert in_server.keys() == in_file.keys()
     assert [name for name in in_file if in_server[name] != in_file[name] and name not in DIALECT] == []
     assert len(in_server["publish_log"]) == 1
     rows = sum(map(len, in_server.values()))
     night.say(f"warehouse: {len(in_server)} tables and views, {rows} rows, as on one machine")
-
-
-def same_words(found: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Tables without their parts, rows without names, JSON read: two databases write the same in other words."""
-
-    def plain(text: str) -> str:
-        row = {name: value for name, value in json.loads(text).items() if name not in NAMES}
-        if isinstance(row.get("payload"), str):
-            row["payload"] = json.loads(row["payload"])
-        return json.dumps(row, sort_keys=True)
-
-    return {name: sorted(map(plain, rows)) for name, rows in found.items() if not PART.search(name)}
-
-
-def contents(servers: Servers) -> dict[str, list[str]]:
-    """Table or view of the warehouse -> its rows without their clocks."""
-    from adbc_driver_postgresql import dbapi
-
-    found = {}
-    uri = (servers.secrets / "warehouse_uri").read_text(encoding="utf-8")
-    with dbapi.connect(uri) as connection, connection.cursor() as cursor:
-        cursor.execute("SET TIME ZONE 'UTC'")
-        cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1")
-        for (name,) in cursor.fetchall():
-            cursor.execute(f"SELECT * FROM {name}")
-            rows = cursor.fetch_arrow_table().to_pylist()
-            found[name] = sorted(json.dumps(timeless(row), sort_keys=True, default=str) for row in rows)
-    return found
 
 
 def test_every_service_is_healthy_after_the_night(night: Servers) -> None:
@@ -166,25 +128,6 @@ def test_mlflow_answers_to_its_names_only(servers: Servers) -> None:
     assert asked(url, f"{servers.address['mlflow']}:5000") == 200
     assert asked(url, "localhost:5000") == 200
     assert asked(url, "rebound.example") == 403
-
-
-def test_spark_takes_nobody_without_the_secret(servers: Servers, tmp_path: Path) -> None:
-    import subprocess
-
-    from jobs.ops.services import spark_home
-
-    worker = [f"{spark_home()}/bin/spark-class", "org.apache.spark.deploy.worker.Worker", "--host"]
-    own = servers.address["spark-worker"]
-    argv = [*worker, own, "--work-dir", str(tmp_path), f"spark://{servers.address['spark-master']}:7077"]
-    environment = servers.environment("spark-worker") | {"SPARK_CONF_DIR": str(tmp_path), "SPARK_HOME": spark_home()}
-    log = servers.service_log("spark-master")
-    known = log.read_text(errors="replace").count("Registering worker ")
-    with (tmp_path / "log").open("wb") as output, subprocess.Popen(argv, env=environment, stdout=output,
-                                                                   stderr=output) as process:  # fmt: skip
-        refused = waited(lambda: "Failed to connect" in (tmp_path / "log").read_text(errors="replace"), 60)
-        process.kill()
-    assert refused, (tmp_path / "log").read_text(errors="replace")[-2000:]
-    assert log.read_text(errors="replace").count("Registering worker ") == known
 
 
 def test_no_log_and_no_command_line_holds_a_secret(night: Servers) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -30,6 +31,13 @@ SMALL = (
 
 #: What says when something was done, by whom, or how long it took.
 CLOCKS = {"decided_at", "published_at", "changed_at", "run_id", "seconds"}
+
+
+#: What names a publication rather than what was published.
+NAMES = {"publish_id", "hours_old"}
+
+#: PostgreSQL keeps a table of nights as one table per shop and night, which it lists beside the whole.
+PART = re.compile(r"_[0-9a-f]{8}(_\d{8})?$")
 
 
 def environment(home: Home) -> dict[str, str]:
@@ -78,6 +86,33 @@ def warehouse_contents(home: Home) -> dict[str, list[str]]:
         names = db.execute("SELECT table_name FROM information_schema.tables ORDER BY 1").fetchall()
         for (name,) in names:
             rows = db.table(name).to_arrow_table().to_pylist()
+            found[name] = sorted(json.dumps(timeless(row), sort_keys=True, default=str) for row in rows)
+    return found
+
+
+def same_words(found: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Tables without their parts, rows without names, JSON read: two databases write the same in other words."""
+
+    def plain(text: str) -> str:
+        row = {name: value for name, value in json.loads(text).items() if name not in NAMES}
+        if isinstance(row.get("payload"), str):
+            row["payload"] = json.loads(row["payload"])
+        return json.dumps(row, sort_keys=True)
+
+    return {name: sorted(map(plain, rows)) for name, rows in found.items() if not PART.search(name)}
+
+
+def server_contents(uri: str) -> dict[str, list[str]]:
+    """The same of a warehouse in PostgreSQL."""
+    from adbc_driver_postgresql import dbapi
+
+    found = {}
+    with dbapi.connect(uri) as connection, connection.cursor() as cursor:
+        cursor.execute("SET TIME ZONE 'UTC'")
+        cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1")
+        for (name,) in cursor.fetchall():
+            cursor.execute(f"SELECT * FROM {name}")
+            rows = cursor.fetch_arrow_table().to_pylist()
             found[name] = sorted(json.dumps(timeless(row), sort_keys=True, default=str) for row in rows)
     return found
 
