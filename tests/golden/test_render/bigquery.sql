@@ -452,3 +452,16 @@ CREATE TABLE IF NOT EXISTS realised (
   listed_revenue FLOAT64 NOT NULL OPTIONS (description = 'Of it, that of items among the first k. (shop\'s currency)'),
   num_unpriced INT64 NOT NULL OPTIONS (description = 'Purchase rows without a price: no revenue is counted for them. (events)')
 ) OPTIONS (description = 'What people did after a night\'s lists could be seen, counted per group of people.');
+
+CREATE TABLE IF NOT EXISTS erasures (
+  shop STRING NOT NULL OPTIONS (description = 'Name of the shop.'),
+  dt DATE NOT NULL OPTIONS (description = 'The day of the run that carried it out.'),
+  request_id STRING NOT NULL OPTIONS (description = 'Keyed hash of the request, as `make erase` printed it.'),
+  requested_at DATETIME NOT NULL OPTIONS (description = 'When the person asked. (UTC)'),
+  erased_at DATETIME NOT NULL OPTIONS (description = 'What the log says of the person up to then is gone. (UTC)'),
+  num_members INT64 NOT NULL OPTIONS (description = 'Devices and logins of the person. (members)'),
+  rows_removed STRING NOT NULL OPTIONS (description = 'JSON: rows removed, by `store/table`.'),
+  champion_version STRING OPTIONS (description = 'The model that scored then; null without one.'),
+  champion_knew BOOL OPTIONS (description = 'The champion\'s training data held the person; the next training goes without. Null where the lake no longer holds that data.'),
+  not_reached STRING NOT NULL OPTIONS (description = 'JSON: what had to stay, for people to look after.')
+) OPTIONS (description = 'One request to forget a person, carried out; append-only, and it names nobody.');

@@ -865,3 +865,27 @@ COMMENT ON COLUMN realised.revenue IS 'Sum of price x quantity over purchases, b
 COMMENT ON COLUMN realised.revenue_squares IS 'Sum over lists of its squares, for intervals.';
 COMMENT ON COLUMN realised.listed_revenue IS 'Of it, that of items among the first k. (shop''s currency)';
 COMMENT ON COLUMN realised.num_unpriced IS 'Purchase rows without a price: no revenue is counted for them. (events)';
+
+CREATE TABLE IF NOT EXISTS erasures (
+  shop TEXT NOT NULL,
+  dt DATE NOT NULL,
+  request_id TEXT NOT NULL,
+  requested_at TIMESTAMP NOT NULL,
+  erased_at TIMESTAMP NOT NULL,
+  num_members INTEGER NOT NULL,
+  rows_removed TEXT NOT NULL,
+  champion_version TEXT,
+  champion_knew BOOLEAN,
+  not_reached TEXT NOT NULL
+);
+COMMENT ON TABLE erasures IS 'One request to forget a person, carried out; append-only, and it names nobody.';
+COMMENT ON COLUMN erasures.shop IS 'Name of the shop.';
+COMMENT ON COLUMN erasures.dt IS 'The day of the run that carried it out.';
+COMMENT ON COLUMN erasures.request_id IS 'Keyed hash of the request, as `make erase` printed it.';
+COMMENT ON COLUMN erasures.requested_at IS 'When the person asked. (UTC)';
+COMMENT ON COLUMN erasures.erased_at IS 'What the log says of the person up to then is gone. (UTC)';
+COMMENT ON COLUMN erasures.num_members IS 'Devices and logins of the person. (members)';
+COMMENT ON COLUMN erasures.rows_removed IS 'JSON: rows removed, by `store/table`.';
+COMMENT ON COLUMN erasures.champion_version IS 'The model that scored then; null without one.';
+COMMENT ON COLUMN erasures.champion_knew IS 'The champion''s training data held the person; the next training goes without. Null where the lake no longer holds that data.';
+COMMENT ON COLUMN erasures.not_reached IS 'JSON: what had to stay, for people to look after.';

@@ -452,3 +452,16 @@ CREATE TABLE IF NOT EXISTS realised (
   listed_revenue DOUBLE NOT NULL COMMENT 'Of it, that of items among the first k. (shop''s currency)',
   num_unpriced BIGINT NOT NULL COMMENT 'Purchase rows without a price: no revenue is counted for them. (events)'
 ) COMMENT = 'What people did after a night''s lists could be seen, counted per group of people.';
+
+CREATE TABLE IF NOT EXISTS erasures (
+  shop VARCHAR NOT NULL COMMENT 'Name of the shop.',
+  dt DATE NOT NULL COMMENT 'The day of the run that carried it out.',
+  request_id VARCHAR NOT NULL COMMENT 'Keyed hash of the request, as `make erase` printed it.',
+  requested_at TIMESTAMP_NTZ(6) NOT NULL COMMENT 'When the person asked. (UTC)',
+  erased_at TIMESTAMP_NTZ(6) NOT NULL COMMENT 'What the log says of the person up to then is gone. (UTC)',
+  num_members INTEGER NOT NULL COMMENT 'Devices and logins of the person. (members)',
+  rows_removed VARCHAR NOT NULL COMMENT 'JSON: rows removed, by `store/table`.',
+  champion_version VARCHAR COMMENT 'The model that scored then; null without one.',
+  champion_knew BOOLEAN COMMENT 'The champion''s training data held the person; the next training goes without. Null where the lake no longer holds that data.',
+  not_reached VARCHAR NOT NULL COMMENT 'JSON: what had to stay, for people to look after.'
+) COMMENT = 'One request to forget a person, carried out; append-only, and it names nobody.';

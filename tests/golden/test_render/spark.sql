@@ -445,3 +445,13 @@ realised: dt DATE NOT NULL,
   revenue_squares DOUBLE NOT NULL,
   listed_revenue DOUBLE NOT NULL,
   num_unpriced BIGINT NOT NULL
+erasures: shop STRING NOT NULL,
+  dt DATE NOT NULL,
+  request_id STRING NOT NULL,
+  requested_at TIMESTAMP NOT NULL,
+  erased_at TIMESTAMP NOT NULL,
+  num_members INT NOT NULL,
+  rows_removed STRING NOT NULL,
+  champion_version STRING,
+  champion_knew BOOLEAN,
+  not_reached STRING NOT NULL
