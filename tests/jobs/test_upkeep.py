@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from tests.jobs.night import DAY, SHOP, fill, job, module, register, walks
+from tests.jobs.night import DAY, PAST, SHOP, fill, job, module, register, walks
 
-from nightjar.contracts import EVENTS, HOLDOUT, ITEMS, PROMOTIONS, SEQUENCES, BadInput, Table
+from nightjar.contracts import ERASURES, EVENTS, HOLDOUT, ITEMS, PROMOTIONS, SEQUENCES, BadInput, Kind, Table
 from nightjar.contracts.render import arrow_schema
+from nightjar.prep.erasure import request_id
+from nightjar.prep.pseudonyms import pseudonym
 from nightjar.settings import Conf, load_conf, load_source
+from nightjar.stores.erasures import Request, file_requests
 from nightjar.stores.home import Home
 from nightjar.stores.lake import Lake
+from nightjar.stores.ledgers import read_rows
+from nightjar.stores.secrets import pseudonym_key
 from nightjar.stores.tracking import Tracking
 
 
@@ -177,3 +183,25 @@ def test_a_shop_without_models_has_nothing_to_tidy(home: Home) -> None:
     said = done(home, "tidy_models", PROMOTIONS)
     assert said["versions_deleted"] == []
     assert not home.mlflow.exists()
+
+
+@pytest.mark.slow
+def test_the_ledger_says_whether_the_champion_knew(home: Home, tmp_path: Path) -> None:
+    key = pseudonym_key(home)
+    ann, bob = (pseudonym(key, "user", name) for name in ("ann", "bob"))
+    past, ahead = {ann: [("i01", Kind.VIEW)] * 3, bob: [("i02", Kind.VIEW)] * 3}, {ann: [], bob: []}
+    lake, tracking = Lake(home.lake), Tracking(home, SHOP)
+    fill(lake, past, ahead, day=PAST)
+    version = register(home, tmp_path / "model", past, steps=0)
+    tracking.promote(version)
+    asked = [Request({"user": name}, datetime(2001, 1, 15, tzinfo=UTC)) for name in ("ann", "stranger")]
+    file_requests(home, SHOP, "asked", asked)
+    said = done(home, "erase", ERASURES)
+    rows = {row["request_id"]: row for row in read_rows(lake, ERASURES, ERASURES.at(SHOP, DAY))}
+    ann_said, stranger_said = (rows[request_id(key, one.ids, one.requested_at)] for one in asked)
+    assert (ann_said["champion_version"], ann_said["champion_knew"]) == (version.version, True)
+    assert json.loads(ann_said["rows_removed"]) == {"lake/sequences": 1, "lake/holdout": 1}
+    assert (stranger_said["champion_knew"], stranger_said["rows_removed"]) == (False, "{}")
+    assert said["rows_removed"] == 2
+    left = [row["user_id"] for row in read_rows(lake, SEQUENCES, SEQUENCES.at(SHOP, PAST))]
+    assert left == [bob]

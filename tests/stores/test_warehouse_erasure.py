@@ -84,6 +84,18 @@ def test_the_night_can_be_published_again(two: Warehouse, tmp_path: Path) -> Non
     assert nights.ask(two, "SELECT user_id FROM crm_deletions") == []
 
 
+def test_a_server_without_a_single_publication(server: str) -> None:
+    from nightjar.stores.warehouse import Postgres, held_models
+
+    with Postgres(server)._connected() as connection:
+        connection.cursor().execute("CREATE SCHEMA untouched")
+        connection.commit()
+    untouched = Postgres(f"{server}&options=-csearch_path%3Duntouched")
+    assert shop_ids(untouched, SHOP, {"p-ada"}) == {}
+    assert held_models(untouched, SHOP, "nightjar_acme") == set()
+    erase(untouched, SHOP, [ADA], found=lambda _: None)
+
+
 def test_exports_that_name_the_person_go_whole(warehouse: Warehouse, tmp_path: Path) -> None:
     root = tmp_path / "exports"
     nights.put(warehouse, nights.night(tmp_path / "first"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from nightjar.stores.warehouse.connection import Connection, Passing, Warehouse, passing_by
-from nightjar.stores.warehouse.schema import CRM_GONE, NIGHTLY
+from nightjar.stores.warehouse.schema import CRM_GONE, NIGHTLY, exists
 
 #: Tables that hold the shop's own ids as user_id.
 _BY_USER = (*NIGHTLY, CRM_GONE.name)
@@ -27,7 +27,7 @@ def shop_ids(warehouse: Warehouse, shop: str, pseudonyms: Collection[str]) -> di
     """
     found: dict[str, str] = {}
     with warehouse.reader() as db:
-        for some, places in _portions(sorted(pseudonyms)):
+        for some, places in _portions(sorted(pseudonyms)) if exists(db, "users") else ():
             sql = f"SELECT pseudonym, shop_id FROM users WHERE shop = $1 AND pseudonym IN ({places})"
             found |= {str(pseudonym): str(shop_id) for pseudonym, shop_id in db.query(sql, shop, *some)}
     return found

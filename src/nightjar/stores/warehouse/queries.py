@@ -10,6 +10,7 @@ from typing import Any
 
 from nightjar.contracts import PUBLISH_LOG
 from nightjar.stores.warehouse.connection import Warehouse
+from nightjar.stores.warehouse.schema import exists
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ ORDER BY p.strategy, md5(r.user_id), r.surface, r.rank"""
 def held_models(warehouse: Warehouse, shop: str, model_name: str) -> set[str]:
     """Versions of a model that scored a night which the warehouse holds."""
     with warehouse.reader() as db:
+        if not exists(db, "published_nights"):
+            return set()
         rows = db.query(
             "SELECT DISTINCT l.model_version FROM published_nights n JOIN publish_log l ON l.publish_id = n.publish_id"
             " WHERE n.shop = $1 AND l.model_name = $2",

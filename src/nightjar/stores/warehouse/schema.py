@@ -228,7 +228,7 @@ def ensure_schema(db: Connection) -> None:
         BadInput: a table exists with other columns than its contract.
     """
     wanted = hashlib.sha256(";\n".join(statements(db.dialect)).encode()).hexdigest()
-    if _exists(db, _SCHEMA.name) and db.query("SELECT fingerprint FROM warehouse_schema") == [(wanted,)]:
+    if exists(db, _SCHEMA.name) and db.query("SELECT fingerprint FROM warehouse_schema") == [(wanted,)]:
         return
     for table in TABLES:
         _require_columns(db, table)
@@ -238,7 +238,8 @@ def ensure_schema(db: Connection) -> None:
     db.execute("INSERT INTO warehouse_schema VALUES ($1)", wanted)
 
 
-def _exists(db: Connection, table: str) -> bool:
+def exists(db: Connection, table: str) -> bool:
+    """Whether the table is there: nothing is before the first publication."""
     return bool(_columns(db, table))
 
 
