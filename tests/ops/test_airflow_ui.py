@@ -127,11 +127,13 @@ def what_a_run_shows(page: Any, run: str, keep: Callable[[str], None]) -> None:
     report.get_by_role("link", name="every expectation of every night").click()  # as it does from disk
     report.get_by_role("heading", name="Data quality of synthetic").wait_for()
     page.get_by_role("link", name="Data Docs", exact=True).click()
+    page.wait_for_url(re.compile("nightjar-data-docs$"))
+    page.wait_for_timeout(2000)  # the report's frame goes, and has the same heading by now
     checks = page.frame_locator("iframe")
     checks.get_by_role("heading", name="Data quality of synthetic").wait_for()
     keep("datadocs")
     checks.get_by_role("link", name="events", exact=True).first.click()
-    checks.get_by_text("row_count").first.wait_for()
+    checks.get_by_text("Table of Contents").first.wait_for()
 
 
 def what_a_task_shows(page: Any, url: str, run: str) -> None:
