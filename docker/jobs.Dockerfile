@@ -1,6 +1,6 @@
 # Both environments: wherever tasks run (the scheduler with LocalExecutor, pods of the Kubernetes executor), on Spark's master
 # and workers, and for the MLflow server. A task is a process of Airflow that starts its job as a process of the other
-# environment on the same machine (docs/decisions/0012-two-images.md), so no image with only one of them can run one.
+# environment on the same machine (docs/decisions/0011-two-images.md), so no image with only one of them can run one.
 # Build from the repository's root, for CPU:
 #   docker build -f docker/jobs.Dockerfile -t nightjar/jobs:0.1.0 --build-arg TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu .
 # and for CUDA without the argument, tagged 0.1.0-cuda: torch's own packages bring CUDA, the host only its driver.

@@ -16,6 +16,9 @@ from pathlib import Path
 DEFAULT = Path(__file__).resolve().parents[1] / "secrets"
 HOST = "postgres:5432"  # as compose.yaml calls it
 
+#: Their roles stand in compose.yaml and in the chart's values.
+AIRFLOW_USERS = ("admin", "operator", "viewer")
+
 #: file -> its content, which may use files before it
 SECRETS: dict[str, Callable[[Callable[[str], str]], str]] = {
     "postgres_password": lambda _: secrets.token_urlsafe(24),
@@ -28,7 +31,7 @@ SECRETS: dict[str, Callable[[Callable[[str], str]], str]] = {
     "airflow_fernet_key": lambda _: secrets.token_urlsafe(32) + "=",  # 32 bytes are 43 letters and the padding
     "airflow_secret_key": lambda _: secrets.token_urlsafe(32),
     "airflow_jwt_secret": lambda _: secrets.token_urlsafe(32),
-    "airflow_passwords": lambda _: json.dumps({"admin": secrets.token_urlsafe(18)}),
+    "airflow_passwords": lambda _: json.dumps({user: secrets.token_urlsafe(18) for user in AIRFLOW_USERS}),
     "pseudonym_key": lambda _: secrets.token_hex(32),
     "spark_secret": lambda _: secrets.token_urlsafe(32),
 }

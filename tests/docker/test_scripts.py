@@ -96,7 +96,10 @@ def test_secrets_fit_their_purpose(tmp_path: Path) -> None:
     kept = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
     Fernet(kept["airflow_fernet_key"])
     assert len(bytes.fromhex(kept["pseudonym_key"])) == 32
-    assert set(json.loads(kept["airflow_passwords"])) == {"admin"}
+    assert set(json.loads(kept["airflow_passwords"])) == set(secrets.AIRFLOW_USERS)
+    environment = compose()["x-airflow-environment"]
+    users = [user.split(":")[0] for user in environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"].split(",")]
+    assert tuple(users) == secrets.AIRFLOW_USERS
     for name in ("airflow", "mlflow", "warehouse"):
         uri = kept["warehouse_uri" if name == "warehouse" else f"{name}_database_uri"]
         assert uri.endswith(f"://{name}:{kept[f'{name}_password']}@postgres:5432/{name}")
