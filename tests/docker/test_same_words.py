@@ -18,7 +18,8 @@ def test_a_night_reads_the_same_in_both_databases(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("file", "server")]
     for folder in folders:
         folder.mkdir()
-    with postgres_server.running() as uri:
+    with postgres_server.running("fsync=off") as server:
+        uri = server.uri
         for warehouse, folder in zip((DuckDbFile(home.warehouse), Postgres(uri)), folders, strict=True):
             nights.put(warehouse, nights.night(folder))
         in_file, in_server = same_words(warehouse_contents(home)), same_words(server_contents(uri))

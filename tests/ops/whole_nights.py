@@ -26,11 +26,14 @@ KEY = "ab" * 32
 #: A shop so small that a night is mostly Airflow and Java, and people enough that a candidate is judged.
 SMALL = (
     "simulate.num_people=600 simulate.num_items=150 train.epochs=2 train.processes=1 train.checkpoint_every_steps=2 "
-    "score.k=10 spark.driver_memory_gib=2"
+    "score.k=10 spark.driver_memory_gib=2 promotion.must_beat=[]"
 )
 
 #: What says when something was done, by whom, or how long it took.
-CLOCKS = {"decided_at", "published_at", "changed_at", "run_id", "seconds"}
+CLOCKS = {
+    *("decided_at", "published_at", "changed_at", "moved_at", "run_id", "seconds"),
+    *("publish_id", "previous_publish_id", "restored_publish_id", "num_bytes"),
+}
 
 
 #: What names a publication rather than what was published.

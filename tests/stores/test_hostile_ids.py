@@ -71,8 +71,8 @@ def warehouse(
     if request.param == "duckdb":
         yield DuckDbFile(Path(tmp_path_factory.mktemp("hostile") / "warehouse.duckdb"))
         return
-    with running() as uri:
-        yield Postgres(uri)
+    with running("fsync=off") as server:
+        yield Postgres(server.uri)
 
 
 @settings(max_examples=5, deadline=None)
