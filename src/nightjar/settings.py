@@ -179,10 +179,64 @@ class Labels(Section):
 
     horizon_days: Count  # of purchases, carts, clicks and coupons
     churn_days: Count  # nothing for so long is churn
+    instants: Count  # earlier ones that models of people learn from; the latest with labels judges them
+    step_days: Count  # between two of them
+    min_history_days: Count  # of the log before an instant that is learned from
 
     @property
     def longest_days(self) -> int:
         return max(self.horizon_days, self.churn_days)
+
+    def judged_on(self, night: date) -> date:
+        """The latest instant whose windows are over."""
+        return night - timedelta(days=self.longest_days)
+
+    def learned_from(self, night: date, log_begins: date) -> list[date]:
+        """Instants whose windows end before models are judged, latest first, as far as the log tells enough of them."""
+        latest = self.judged_on(night) - timedelta(days=self.longest_days)
+        days = [latest - timedelta(days=self.step_days * back) for back in range(self.instants)]
+        return [day for day in days if day - log_begins >= timedelta(days=self.min_history_days)]
+
+
+class Predict(Section):
+    """What is foretold of people, and how it is learned."""
+
+    tasks: Words  # of `nightjar.predict.tasks`; none: nothing is foretold
+    sensitive: Words  # columns that the contract calls sensitive and that may enter a model all the same
+    tuning_share: Share  # of people, who stop trees, weigh models and calibrate
+    min_positives: Count  # of the rarer outcome among those who learn, tune and judge; fewer: the task waits
+    max_age_days: Count  # an older model is trained anew
+    epochs: Annotated[int, Field(ge=0)]  # of the heads, at most
+    batch_people: Count
+    head_rate: Annotated[float, Field(gt=0)]
+    encoder_rate: Annotated[float, Field(ge=0)]  # 0 leaves the encoder as the recommender's training left it
+    force: bool  # train, whatever the age
+
+
+Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Decisions(Section):
+    """Whom to act on. Money is in the shop's currency, per night."""
+
+    wanted: Words  # of coupon, retention, promotion, cart_reminder, fraud_review; none: nothing is decided
+    control_share: Share  # of people, kept aside per decision to see what acting does; nobody from fraud_review
+    control_salt: str  # another one draws other people
+    margin: Share  # of a price that is left to the shop
+    coupon_offer: str  # what `offer` says
+    coupon_cost: Money  # of one that is redeemed
+    coupon_budget: Money  # what all of a night may cost if everybody redeems
+    coupon_log_odds: Annotated[
+        float, Field(ge=0, allow_inf_nan=False)
+    ]  # without an uplift score: how much an offer is assumed to raise the log-odds of buying
+    coupon_most: Count  # people
+    retention_offer: str
+    retention_most: Count
+    promotion_offer: str
+    promotion_most: Count
+    cart_offer: str
+    cart_most: Count
+    review_most: Count
 
 
 class Marts(Section):
@@ -340,7 +394,7 @@ class Digest(Section):
 
 class Publish(Section):
     target: Literal["duckdb", "postgres", "snowflake", "bigquery"]  # the last two were never run against the service
-    keep_nights: Count  # of recommendations, scores and items; analysis tables and ledgers keep every day
+    keep_nights: Count  # of recommendations, scores, decisions and items; analysis tables and ledgers keep every day
     exports: Annotated[tuple[CrmTool, ...], Field(strict=False)] = ()  # each night leaves files, as `make export` does
 
 
@@ -367,6 +421,8 @@ class Retention(Section):
     labels: Days
     marts: Days  # every analysis table; the warehouse keeps what it has
     recommendations: Days  # the warehouse has its own publish.keep_nights
+    foretold: Days
+    decisions: Days
 
 
 class Upkeep(Section):
@@ -404,6 +460,8 @@ class Conf(Section):
     model: Model
     train: Train
     promotion: Promotion
+    predict: Predict
+    decisions: Decisions
     score: Score
     realised: Realised
     watch: Watch

@@ -6,6 +6,8 @@ rows of equal `dt` and `user_id` belong together.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nightjar.contracts.events import Kind, Platform
 from nightjar.contracts.table import Column, Table
 
@@ -131,7 +133,11 @@ USER_FEATURES = Table(
         _measure("session_seconds_mean", "Mean length of a visit, first to last event.", "s", nullable=False),
         _measure("session_events_mean", "Mean number of events of a visit.", "events", nullable=False),
         _measure("weekend_share", "Share of events on Saturdays and Sundays of the shop.", SHARE, nullable=False),
-        _measure("night_share", "Share of events from 00:00 to 05:59 in the shop's zone.", SHARE, nullable=False),
+        # When somebody is awake speaks of work, health and faith.
+        replace(
+            _measure("night_share", "Share of events from 00:00 to 05:59 in the shop's zone.", SHARE, nullable=False),
+            sensitive=True,
+        ),
         # By which ways
         *(
             _number(transition(before, after), f"How often a {after} follows a {before} within a visit.", "events")

@@ -33,13 +33,17 @@ _SHOP = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 @dataclass(frozen=True)
 class Column:
-    """One column: `doc` is a sentence for people, `unit` what a number counts in."""
+    """One column: `doc` is a sentence for people, `unit` what a number counts in.
+
+    What is `sensitive` never enters a model of people unless a shop's settings name it (`predict.sensitive`).
+    """
 
     name: str
     type: str
     doc: str
     unit: str = ""
     nullable: bool = True
+    sensitive: bool = False
 
     def __post_init__(self) -> None:
         if self.type not in TYPES:

@@ -61,6 +61,15 @@ class Histories:
         """These people only, in this order."""
         return self._slice(self.user_ids.take(pa.array(people)), self.offsets[people], self.lengths[people])
 
+    def of(self, user_ids: pa.Array) -> Histories:
+        """These people in this order; whoever is not here has no entry."""
+        found = pc.index_in(user_ids, self.user_ids.cast(user_ids.type)).to_numpy(zero_copy_only=False)
+        known = ~np.isnan(found.astype(np.float64))
+        people = np.where(known, np.nan_to_num(found.astype(np.float64)), 0).astype(np.int64)
+        lengths = np.where(known, self.lengths[people] if len(self) else 0, 0)
+        starts = self.offsets[people] if len(self) else np.zeros(len(people), np.int64)
+        return self._slice(user_ids, starts, lengths)
+
     def keep(self, which: np.ndarray) -> Histories:
         """The entries that the mask marks; everybody stays, also those without any."""
         offsets = _offsets(which)[self.offsets]

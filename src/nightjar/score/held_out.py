@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from nightjar.learn.draws import lots
 
 
 def held_out(user_ids: pa.Array, share: float, salt: str) -> NDArray[np.bool_]:
@@ -18,6 +18,4 @@ def held_out(user_ids: pa.Array, share: float, salt: str) -> NDArray[np.bool_]:
     """
     if share == 0:
         return np.zeros(len(user_ids), np.bool_)
-    keyed = (f"{salt}\0{user}".encode() for user in user_ids.to_pylist())
-    drawn = np.frombuffer(b"".join(blake2b(one, digest_size=8).digest() for one in keyed), ">u8")
-    return np.asarray(drawn / 2.0**64 < share)
+    return np.asarray(lots(user_ids, salt) < share)

@@ -1,0 +1,1 @@
+"""Scores of people, as probabilities that hold, and decisions on them. NumPy, Arrow, LightGBM, scikit-learn, SciPy."""

@@ -1,0 +1,111 @@
+"""What can be foretold of a person, as a value: which label, for whom, held against which rule, at which price.
+
+A task is a file in `nightjar.predict.tasks` and a line of its registry. Training, the contest, calibration, publishing
+and the report read these values; none of them knows a task by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from nightjar.contracts import LABELS, USER_FEATURES
+from nightjar.settings import Labels
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+#: Metrics that decide between models; higher is better in each.
+Metric = Literal["auroc", "average_precision"]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a wrong decision costs, relative to each other or in the shop's currency."""
+
+    false_positive: float
+    false_negative: float
+
+    def __post_init__(self) -> None:
+        if min(self.false_positive, self.false_negative) <= 0:
+            raise ValueError("an error that costs nothing needs no model")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a person would write in a query instead of a model: higher means sooner."""
+
+    doc: str
+    score: Callable[[pa.Table], Floats]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A yes or no about each person within a window after an instant."""
+
+    name: str  #: `user_scores.score_name`
+    doc: str  #: what the probability is of
+    label: str  #: column of `labels`: true, false, or null where nobody can say
+    window_days: Callable[[Labels], int]
+    rule: Rule
+    metric: Metric
+    costs: Costs
+    #: who is asked about, from what is known at the instant
+    serves: Callable[[pa.Table, Labels], Flags]
+    #: column of `labels`: rows without it are not judged, for the question did not arise; None: all are
+    judged_where: str | None = None
+    #: slice -> who belongs to it, beside platform and activity
+    slices: Mapping[str, Callable[[pa.Table], Flags]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        named = {self.label, *([self.judged_where] if self.judged_where else [])}
+        if unknown := named - set(LABELS.names):
+            raise ValueError(f"task {self.name}: no column of labels: {sorted(unknown)}")
+
+    def outcomes(self, labels: pa.Table) -> Floats:
+        """1, 0, or not a number where the row says nothing, in the order of `labels`."""
+        said = labels.column(self.label)
+        if self.judged_where is not None:
+            asked = pc.fill_null(labels.column(self.judged_where), False)
+            said = pc.if_else(asked, said, pa.scalar(None, pa.bool_()))
+        found: Floats = said.cast(pa.int8()).cast(pa.float64()).to_numpy()
+        return found
+
+
+def numbers(features: pa.Table, name: str) -> Floats:
+    """A column of `user_features`, null as not a number.
+
+    >>> numbers(pa.table({"num_orders": [2, None]}), "num_orders").tolist()
+    [2.0, nan]
+    """
+    assert name in USER_FEATURES.names, name
+    found: Floats = features.column(name).cast(pa.float64()).to_numpy()
+    return found
+
+
+def everybody(features: pa.Table, _: Labels) -> Flags:
+    return np.ones(features.num_rows, np.bool_)
+
+
+def recency(features: pa.Table, name: str) -> Floats:
+    """Minus the hours since something; who never did it comes last."""
+    hours_B = numbers(features, name)
+    return -np.where(np.isnan(hours_B), np.inf, hours_B)
+
+
+def by_levels(*levels_B: Floats) -> Floats:
+    """One score that sorts by the first, its ties by the second, and so on: the place among all, 0 to 1.
+
+    >>> by_levels(np.array([1.0, 1.0, 0.0]), np.array([5.0, 3.0, 9.0])).tolist()
+    [1.0, 0.5, 0.0]
+    """
+    rows = np.stack(levels_B, axis=1)
+    _, places_B = np.unique(rows, axis=0, return_inverse=True)
+    found: Floats = places_B.reshape(-1) / max(1, places_B.max(initial=0))
+    return found
