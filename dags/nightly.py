@@ -132,13 +132,35 @@ with DAG(
         trigger_rule="all_done",
         doc_md=doc(
             "settled",
-            "From here on the night is published, whether or not features, analysis tables and the look back worked.",
+            "From here on the night is published, whether or not scores of people, analysis tables and the look back"
+            " worked.",
         ),
     )
     champion = EmptyOperator(
         task_id="champion",
         trigger_rule="all_done",
         doc_md=doc("champion", "From here on today's champion serves, whether or not training worked."),
+    )
+    train_scores = python_job(
+        "train_scores",
+        inlets=tables("user_features labels sequences"),
+        outlets=tables("promotions"),
+        table="user_features",
+        doc_md=doc("train_scores", "Learn churn, purchases and the like where a task's model is missing or old."),
+    )
+    score_people = python_job(
+        "score_people",
+        inlets=tables("user_features sequences"),
+        outlets=tables("foretold"),
+        table="user_features",
+        doc_md=doc("score_people", "Foretell of everybody what the tasks ask."),
+    )
+    decide = python_job(
+        "decide",
+        inlets=tables("foretold user_features"),
+        outlets=tables("decisions"),
+        table="foretold",
+        doc_md=doc("decide", "Say whom to offer a coupon, to remind, to win back, within the budget."),
     )
     score = spark_job(
         "score",
@@ -155,7 +177,9 @@ with DAG(
     )
     publish = python_job(
         "publish",
-        inlets=tables("recommendations items sequences user_features promotions data_quality", *MARTS),
+        inlets=tables(
+            "recommendations items sequences user_features foretold decisions promotions data_quality", *MARTS
+        ),
         outlets=[WAREHOUSE],
         table="recommendations",
         doc_md=doc("publish", "Audit, then make the night visible in the warehouse at once."),
@@ -178,5 +202,6 @@ with DAG(
     [sequences, champion] >> score >> watch >> publish >> report
     sequences >> [features, marts]
     identity >> realise
-    [features, marts, realise] >> settled >> watch
-    [evaluate, publish, report, features, marts, realise] >> verdict
+    [features, champion] >> train_scores >> score_people >> decide
+    [decide, marts, realise] >> settled >> watch
+    [evaluate, publish, report, decide, marts, realise] >> verdict

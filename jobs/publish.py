@@ -1,7 +1,8 @@
 """Show one night's recommendations to the warehouse's readers.
 
 Reads:  recommendations, sequences (who is eligible), items, promotions and data_quality of the night;
-        user_features and the analysis tables, where there are any; mapping rows that wait under secrets/users/.
+        user_features, foretold, decisions and the analysis tables, where there are any; mapping rows that wait under
+        secrets/users/.
 Writes: the warehouse of conf.publish.target, in one transaction; then the files of conf.publish.exports, each
         folder by one rename.
 Again:  the same rows change nothing; other rows replace the night and add a row to publish_log, or
@@ -14,7 +15,17 @@ import argparse
 from datetime import UTC, datetime
 from typing import Any
 
-from nightjar.contracts import DATA_QUALITY, ITEMS, MARTS, PROMOTIONS, SEQUENCES, USER_FEATURES, Partition
+from nightjar.contracts import (
+    DATA_QUALITY,
+    DECISIONS,
+    FORETOLD,
+    ITEMS,
+    MARTS,
+    PROMOTIONS,
+    SEQUENCES,
+    USER_FEATURES,
+    Partition,
+)
 from nightjar.stores.exports import export
 from nightjar.stores.job import Job, arguments, run
 from nightjar.stores.lake import Lake
@@ -39,12 +50,12 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
 
 
 def tonight(lake: Lake, partition: Partition, job: Job) -> Night:
-    """The night's partitions; the ledgers may have nothing to say, features and analysis tables may not be there."""
+    """The night's partitions; ledgers, features, what is foretold and decided, and analysis tables may be missing."""
     entry = lake.entry(partition)
     promotions, data_quality = partition.of(PROMOTIONS), partition.of(DATA_QUALITY)
-    features = partition.of(USER_FEATURES)
+    features, foretold, decisions = (partition.of(table) for table in (USER_FEATURES, FORETOLD, DECISIONS))
     inputs = [partition, partition.of(ITEMS), partition.of(SEQUENCES)]
-    inputs += [one for one in (features, promotions, data_quality) if lake.has(one)]
+    inputs += [one for one in (features, foretold, decisions, promotions, data_quality) if lake.has(one)]
     return Night(
         partition=partition,
         run_id=job.run_id,
@@ -63,6 +74,8 @@ def tonight(lake: Lake, partition: Partition, job: Job) -> Night:
             for day, mart in lake.entries(partition.shop, table.name).items()
         ],
         features=lake.files(features) if lake.has(features) else [],
+        foretold=lake.files(foretold) if lake.has(foretold) else [],
+        decisions=lake.files(decisions) if lake.has(decisions) else [],
     )
 
 

@@ -19,8 +19,10 @@ import pytest
 from tests.jobs.prep_nights import KEY, Nights, job_environment
 
 from nightjar.contracts import (
+    DECISIONS,
     ERASURES,
     EVENTS,
+    FORETOLD,
     ITEMS,
     PERSON_COLUMNS,
     QUARANTINE,
@@ -168,6 +170,44 @@ def send(raw: Path, day: date) -> None:
     (raw / f"{day}.jsonl").write_text("\n".join(lines) + "\n")
 
 
+def scored_people(people: list[str]) -> dict[Table, pa.Table]:
+    """Something foretold of each of them, and decided on each."""
+    foretold = [
+        {
+            "dt": THIRD,
+            "score_name": "churn",
+            "user_id": person,
+            "probability": 0.5,
+            "decile": 5,
+            "flagged": True,
+            "contender": "trees",
+            "model_version": "1",
+            "reasons": ["spend"],
+        }
+        for person in people
+    ]
+    decisions = [
+        {
+            "row_key": f"acme|{THIRD}|retention|{person}",
+            "shop": "acme",
+            "dt": THIRD,
+            "decision": "retention",
+            "user_id": person,
+            "arm": "act",
+            "rank": rank,
+            "offer": "call",
+            "expected_value": 1.0,
+            "cost": 0.0,
+            "score_name": "churn",
+            "score": 0.5,
+            "reasons": '["spend"]',
+        }
+        for rank, person in enumerate(people, 1)
+    ]
+    rows = {FORETOLD: foretold, DECISIONS: decisions}
+    return {table: pa.Table.from_pylist(some, arrow_schema(table)) for table, some in rows.items()}
+
+
 @pytest.fixture(scope="module")
 def before(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """The shop after three nights; the last is published, and exported to two tools."""
@@ -196,6 +236,8 @@ def before(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Sho
     ]
     rows = pa.Table.from_pylist(lists, arrow_schema(RECOMMENDATIONS))
     shop.lake.commit([shop.lake.stage_arrow(rows, RECOMMENDATIONS, "acme", "test")])
+    for table, scored in scored_people(shop.table(SEQUENCES, [THIRD])["user_id"].to_pylist()).items():
+        shop.lake.commit([shop.lake.stage_arrow(scored, table, "acme", "test")])
     shop.night(spark, THIRD, "publish")
     for target in ("braze", "sfmc"):
         export(shop.warehouse, "acme", target, shop.home.exports)
@@ -270,6 +312,8 @@ def test_nothing_names_the_person(spark: SparkSession, before: Shop, shop: Shop)
     removed = json.loads(row["rows_removed"])
     assert removed == {
         "lake/events": 24,  # 3 days of 4 on the phone and 4 on the kiosk, one of these before she logged in
+        "lake/decisions": 1,
+        "lake/foretold": 1,
         "lake/holdout": removed["lake/holdout"],
         "lake/identity": removed["lake/identity"],
         "lake/identity_links": 2,
@@ -281,8 +325,9 @@ def test_nothing_names_the_person(spark: SparkSession, before: Shop, shop: Shop)
         "lake/sessions": 6,
         "lake/user_features": removed["lake/user_features"],
         "warehouse/crm_states": 1,
+        "warehouse/decisions": 1,
         "warehouse/recommendations": 2,
-        "warehouse/user_scores": 3,
+        "warehouse/user_scores": 4,
         "warehouse/users": 2,
     }
     assert not (shop.home.secrets / "erasures" / "acme" / "asked.jsonl").exists()

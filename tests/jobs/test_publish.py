@@ -14,7 +14,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nightjar.contracts import FUNNELS, ITEMS, RECOMMENDATIONS, SEQUENCES, USER_FEATURES, USERS, Partition, Table
+from nightjar.contracts import (
+    DECISIONS,
+    FORETOLD,
+    FUNNELS,
+    ITEMS,
+    RECOMMENDATIONS,
+    SEQUENCES,
+    USER_FEATURES,
+    USERS,
+    Partition,
+    Table,
+)
 from nightjar.contracts.render import arrow_schema
 from nightjar.settings import repository
 from nightjar.stores.home import Home
@@ -143,6 +154,40 @@ def test_where_people_stand_comes_along_where_features_are_there(lake: Home, sou
     with DuckDbFile(lake.warehouse).reader() as db:
         sql = "SELECT user_id, band FROM v_user_scores_current WHERE score_name = 'monetary' ORDER BY user_id"
         assert db.query(sql) == [("ada", 1), ("bob", 5)]
+
+
+def test_what_is_foretold_and_decided_comes_along_where_it_is_there(lake: Home, source: Path) -> None:
+    nothing: dict[str, Any] = {column.name: None if column.nullable else 0 for column in USER_FEATURES.columns}
+    known = nothing | {"dt": DAY, "last_platform": "web"}
+    spent = (("p-ada", 20.0), ("p-bob", 90.0))
+    fill(lake, USER_FEATURES, [known | {"user_id": p, "spend": s} for p, s in spent])
+    row = {
+        "dt": DAY,
+        "score_name": "churn",
+        "decile": 9,
+        "contender": "trees",
+        "model_version": "2",
+        "reasons": ["spend"],
+    }
+    chances = (("p-ada", 0.5, True), ("p-bob", 0.25, False))
+    fill(lake, FORETOLD, [row | {"user_id": p, "probability": c, "flagged": f} for p, c, f in chances])
+    argv = [sys.executable, str(JOB.with_name("decide.py")), "--source", str(source)]
+    argv += ["--foretold", "acme/foretold/dt=2001-01-15", "--set", "decisions.control_share=0"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert (said["rows_out"], set(said["decisions"])) == (1, {"retention"})
+    assert said["unmet"]["coupon"] == "nothing foretells coupon_uplift or purchase tonight"
+    assert Lake(lake.lake).entry(DECISIONS.at("acme", DAY)).facts["unmet"] == said["unmet"]
+    assert run(source)[0].returncode == 0
+    with DuckDbFile(lake.warehouse).reader() as db:
+        scores = (
+            "SELECT user_id, score, decile, reasons FROM v_user_scores_current WHERE score_name = 'churn' ORDER BY 1"
+        )
+        assert db.query(scores) == [("ada", 0.5, 9, '["spend"]'), ("bob", 0.25, 9, '["spend"]')]
+        decided = "SELECT decision, user_id, arm, rank, offer, expected_value, reasons FROM v_decisions_current"
+        assert db.query(decided) == [("retention", "ada", "act", 1, "win back", pytest.approx(3.0), '["spend"]')]
+    assert "ada" not in done.stdout + done.stderr
 
 
 def test_the_night_leaves_files_for_the_tools_that_are_set(lake: Home, source: Path) -> None:

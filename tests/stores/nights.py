@@ -24,6 +24,8 @@ from jobs.ops.postgres import kill_family
 from nightjar.contracts import (
     DAILY_KPIS,
     DATA_QUALITY,
+    DECISIONS,
+    FORETOLD,
     FUNNELS,
     ITEMS,
     MARTS,
@@ -144,6 +146,48 @@ def features(days_ago: Mapping[str, int], spend: Mapping[str, float], *, day: da
     ]
 
 
+def foretold(probabilities: Mapping[str, float], *, score_name: str = "churn", day: date = DAY, **columns: Any) -> Rows:
+    """One task's rows: a tenth of probability is a decile, one half is flagged."""
+    return [
+        {
+            "dt": day,
+            "score_name": score_name,
+            "user_id": person,
+            "probability": probability,
+            "decile": min(int(probability * 10) + 1, 10),
+            "flagged": probability >= 0.5,
+            "contender": "trees",
+            "model_version": "4",
+            "reasons": ["hours_since_last_event", "num_orders"],
+        }
+        | columns
+        for person, probability in probabilities.items()
+    ]
+
+
+def decisions(arms: Mapping[str, str], *, decision: str = "retention", day: date = DAY, **columns: Any) -> Rows:
+    """Person -> arm, best first."""
+    return [
+        {
+            "row_key": f"{SHOP}|{day}|{decision}|{person}",
+            "shop": SHOP,
+            "dt": day,
+            "decision": decision,
+            "user_id": person,
+            "arm": arm,
+            "rank": rank,
+            "offer": "call" if arm == "act" else None,
+            "expected_value": 10.0 / rank,
+            "cost": 0.0,
+            "score_name": "churn",
+            "score": 0.75,
+            "reasons": '["num_orders"]',
+        }
+        | columns
+        for rank, (person, arm) in enumerate(arms.items(), 1)
+    ]
+
+
 def users(people: Sequence[str], *, shop: str = SHOP) -> Rows:
     """The shop calls p-ada ada."""
     return [
@@ -205,7 +249,7 @@ def night(folder: Path, lists: Mapping[str, Sequence[str]] = LISTS, *, day: date
     } | rows
     inputs = {
         str(Partition(SHOP, name, day)): hashlib.sha256(repr(sorted(tables[name], key=repr)).encode()).hexdigest()
-        for name in ("recommendations", "items", "sequences", "user_features")
+        for name in ("recommendations", "items", "sequences", "user_features", "foretold", "decisions")
         if name in tables
     }
     if tables["users"]:
@@ -222,6 +266,8 @@ def night(folder: Path, lists: Mapping[str, Sequence[str]] = LISTS, *, day: date
         inputs=inputs,
         new_users=folder / "users",
         features=write(folder, USER_FEATURES, tables["user_features"], str(day)) if "user_features" in tables else [],
+        foretold=write(folder, FORETOLD, tables["foretold"], str(day)) if "foretold" in tables else [],
+        decisions=write(folder, DECISIONS, tables["decisions"], str(day)) if "decisions" in tables else [],
     )
 
 

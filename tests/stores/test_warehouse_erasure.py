@@ -25,8 +25,12 @@ FIRST, SECOND = nights.days(2)
 def two(warehouse: Warehouse, tmp_path: Path) -> Warehouse:
     for day in (FIRST, SECOND):
         people = dict.fromkeys(nights.LISTS, 1)
-        night = nights.night(tmp_path / str(day), day=day, user_features=nights.features(people, {}, day=day))
-        nights.put(warehouse, night)
+        rows = {
+            "user_features": nights.features(people, {}, day=day),
+            "foretold": nights.foretold({"p-ada": 0.5, "p-bob": 0.5}, day=day),
+            "decisions": nights.decisions({"p-ada": "act", "p-bob": "control"}, day=day),
+        }
+        nights.put(warehouse, nights.night(tmp_path / str(day), day=day, **rows))
     return warehouse
 
 
@@ -45,7 +49,7 @@ def test_a_persons_rows_go_and_no_others(two: Warehouse) -> None:
     assert not {text for text in names(after) if "ada" in text.split("|") or text in own}
     assert seen == [
         [
-            {"recommendations": 6, "user_scores": 6, "crm_states": 2, "crm_gone": 0, "users": 1},
+            {"recommendations": 6, "user_scores": 8, "decisions": 2, "crm_states": 2, "crm_gone": 0, "users": 1},
             {"users": 0},
         ]
     ]

@@ -16,6 +16,8 @@ from nightjar.contracts.marts import (
 )
 from nightjar.contracts.published import (
     DATA_QUALITY,
+    DECISIONS,
+    FORETOLD,
     PROMOTIONS,
     PUBLISH_LOG,
     REALISED,
@@ -46,6 +48,8 @@ TABLES: dict[str, Table] = {
         LABELS,
         *MARTS,
         RECOMMENDATIONS,
+        FORETOLD,
+        DECISIONS,
         USER_SCORES,
         USERS,
         PUBLISH_LOG,
@@ -63,6 +67,7 @@ __all__ = [
     "CATEGORY_CODES",
     "DAILY_KPIS",
     "DATA_QUALITY",
+    "DECISIONS",
     "DECISION_PATHS",
     "DECISION_TIMES",
     "DECISION_TRANSITIONS",
@@ -71,6 +76,7 @@ __all__ = [
     "ERASURES",
     "EVENTS",
     "EVENT_COLUMNS",
+    "FORETOLD",
     "FUNNELS",
     "HOLDOUT",
     "IDENTITY",

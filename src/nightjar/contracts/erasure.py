@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from nightjar.contracts.events import EVENTS
 from nightjar.contracts.features import LABELS, USER_FEATURES
 from nightjar.contracts.identity import IDENTITY, IDENTITY_LINKS
-from nightjar.contracts.published import RECOMMENDATIONS
+from nightjar.contracts.published import DECISIONS, FORETOLD, RECOMMENDATIONS
 from nightjar.contracts.sequences import HOLDOUT, SEQUENCES
 from nightjar.contracts.sessions import SESSION_EVENTS, SESSION_RENAMES, SESSIONS
 from nightjar.contracts.table import Column, Table
@@ -25,6 +25,8 @@ PERSON_COLUMNS: Mapping[Table, tuple[str, ...]] = {
     USER_FEATURES: ("user_id",),
     LABELS: ("user_id",),
     RECOMMENDATIONS: ("user_id",),
+    FORETOLD: ("user_id",),
+    DECISIONS: ("user_id",),
 }
 
 #: Columns that name an event: a session may give a person events that carry no name of theirs.

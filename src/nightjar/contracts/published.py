@@ -60,9 +60,38 @@ RECOMMENDATIONS = Table(
     order=("shop", "surface", "user_id", "rank"),
 )
 
+FORETOLD = Table(
+    "foretold",
+    "What is foretold of one person as of a night: one row per task that asks about them.",
+    (
+        Column("dt", "date", "As of the end of this shop's day.", nullable=False),
+        Column("score_name", "string", "The task, such as churn or purchase.", nullable=False),
+        Column("user_id", "string", "Pseudonym of the person.", nullable=False),
+        Column("probability", "double", "Calibrated, of the task's yes.", "0 to 1", nullable=False),
+        Column("decile", "int", "Among the people of the calibration: 1 is least likely, 10 most.", nullable=False),
+        Column(
+            "flagged",
+            "boolean",
+            "Likely enough that acting costs less than not acting, by the task's costs of errors.",
+            nullable=False,
+        ),
+        Column("contender", "string", "What serves: rule, trees, encoder or combined.", nullable=False),
+        Column("model_version", "string", "Version of the task's registered model.", nullable=False),
+        Column(
+            "reasons",
+            "array<string>",
+            "Columns of `user_features` that raised it most, strongest first; history where the encoder decides alone,"
+            " rule where the rule does.",
+            nullable=False,
+        ),
+    ),
+    key=("score_name", "user_id"),
+    order=("score_name", "user_id"),
+)
+
 USER_SCORES = Table(
     "user_scores",
-    "One score of one person: where they stand among everybody whom the log knew that night.",
+    "One score of one person as of a night: where they stand among everybody, or what is foretold of them.",
     (
         Column(
             "row_key",
@@ -72,20 +101,102 @@ USER_SCORES = Table(
         ),
         _SHOP,
         _DT,
-        Column("score_name", "string", "recency, frequency or monetary.", nullable=False),
+        Column(
+            "score_name",
+            "string",
+            "recency, frequency or monetary, which are ranks; or what is foretold, such as churn or purchase.",
+            nullable=False,
+        ),
         Column("user_id", "string", "The shop's own id of the person.", nullable=False),
         Column(
             "observed",
             "double",
-            "What is scored: hours since the latest event, visits, or spend, within the history window.",
+            "What is ranked: hours since the latest event, visits, or spend, within the history window; null for what"
+            " is foretold.",
             "hours, visits or shop's currency",
+        ),
+        Column(
+            "score",
+            "double",
+            "Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated"
+            " probability.",
+            "0 to 1",
             nullable=False,
         ),
-        Column("score", "double", "Share of the others who did worse; equals share a score.", "0 to 1", nullable=False),
-        Column("band", "int", "The score's fifth: 1 is worst, 5 best.", nullable=False),
+        Column("band", "int", "The rank's fifth: 1 is worst, 5 best; null for what is foretold."),
+        Column(
+            "decile",
+            "int",
+            "Where the probability lies among the people it was calibrated on: 1 is least likely, 10 most; null for"
+            " ranks.",
+        ),
+        Column(
+            "flagged",
+            "boolean",
+            "Likely enough that acting costs less than not acting, by the task's costs of errors; null for ranks.",
+        ),
+        Column("contender", "string", "What foretells: rule, trees, encoder or combined; null for ranks."),
+        Column("model_version", "string", "Version of the task's registered model; null for ranks."),
+        Column(
+            "reasons",
+            "string",
+            "JSON array: columns of `user_features` that raised the probability most, strongest first; null for ranks.",
+        ),
     ),
     key=("shop", "score_name", "user_id"),
     order=("shop", "score_name", "user_id"),
+    version=2,
+)
+
+#: What became of a person whom a decision concerns.
+ACT, CONTROL = "act", "control"
+
+DECISIONS = Table(
+    "decisions",
+    "One person whom a decision of the night concerns: to be acted on, or kept aside to see what acting does.",
+    (
+        Column(
+            "row_key",
+            "string",
+            "shop|dt|decision|user_id: one unique column for tools that want one.",
+            nullable=False,
+        ),
+        _SHOP,
+        _DT,
+        Column(
+            "decision",
+            "string",
+            "coupon, retention, promotion, cart_reminder or fraud_review; docs/conf.md has the settings.",
+            nullable=False,
+        ),
+        Column("user_id", "string", "In the lake the pseudonym, in the warehouse the shop's own id.", nullable=False),
+        Column(
+            "arm",
+            "string",
+            "act; or control: do nothing, drawn by a hash, per decision the same people every night.",
+            nullable=False,
+        ),
+        Column("rank", "int", "1 is best; both arms are ranked together.", nullable=False),
+        Column("offer", "string", "What to send or do; null for the control group."),
+        Column(
+            "expected_value",
+            "double",
+            "What acting is expected to bring, or to save at most; of a coupon less its cost.",
+            "shop's currency",
+            nullable=False,
+        ),
+        Column("cost", "double", "Of the offer if it is redeemed; 0 for the control group.", "shop's currency", False),
+        Column("score_name", "string", "The score of `user_scores` that decided.", nullable=False),
+        Column("score", "double", "Its probability.", "0 to 1", nullable=False),
+        Column("reasons", "string", "JSON array: the score's reasons, strongest first.", nullable=False),
+    ),
+    key=("shop", "decision", "user_id"),
+    order=("shop", "decision", "rank", "user_id"),
+    caveats=(
+        "Expected values rest on settings: the margin, and for coupons without an uplift score an assumed effect.",
+        "Only act beside control says what acting did: compare the two arms over the nights.",
+        "Decisions know nothing of each other: one person may stand in several of them.",
+    ),
 )
 
 USERS = Table(

@@ -125,6 +125,12 @@ def warehouse_ddl(table: Table, dialect: str, physical: Physical | None = None) 
     return "\n".join(statements) + "\n"
 
 
+def column_ddl(table: Table, column: Column, dialect: str) -> str:
+    """The statement that adds a column, which may be null, to a table of an earlier version."""
+    said = _described_inline(_described(column), dialect) if dialect in _INLINE else ""
+    return f"ALTER TABLE {table.name} ADD COLUMN {column.name} {WAREHOUSE_TYPES[dialect][column.type]}{said}"
+
+
 def ratios_view(table: Table, name: str, dialect: str) -> list[str]:
     """Statements of a view: the table's columns and its ratios, null over 0, with comments."""
     double = "FLOAT64" if dialect == "bigquery" else "DOUBLE PRECISION"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 #: Jobs in the order of the night. A shop with logs of its own has no `simulate`.
 JOBS = (
     *("simulate", "clean", "sessionize", "identity", "sequences", "features", "marts"),
-    *("train", "evaluate", "score", "realise", "watch", "publish"),
+    *("train", "evaluate", "train_scores", "score_people", "decide", "score", "realise", "watch", "publish"),
 )
 
 #: Scorers in the order of the page.

@@ -57,10 +57,11 @@ class ModelVersion:
 
 
 class Tracking:
-    """The runs and models of one shop."""
+    """The runs and models of one shop: of its recommender, or of one task that is foretold of people."""
 
-    def __init__(self, home: Home, shop: str) -> None:
-        self.folder, self.shop, self.name = home.mlflow, shop, f"nightjar_{shop}"
+    def __init__(self, home: Home, shop: str, task: str = "") -> None:
+        self.folder, self.shop = home.mlflow, shop
+        self.name = "_".join(["nightjar", shop, *([task] if task else [])])
         server = os.environ.get(VARIABLE)
         self._remote = bool(server)
         self.uri = server or f"sqlite:///{home.mlflow / 'mlflow.db'}"
@@ -147,11 +148,27 @@ class Tracking:
                 signature=_signature(),
                 input_example=pd.DataFrame(input_example),
             )
+        return self._version_of(folder, run_id, logged.model_uri, as_of, fingerprint, logged.model_id)
+
+    def log_files(self, run_id: str, folder: Path, *, as_of: date, fingerprint: str) -> ModelVersion:
+        """Store a model's folder with the run as it is and register it as the next version, for Nightjar to read.
+
+        Args:
+            as_of, fingerprint: as of `log_model`.
+        """
+        client = self._client()
+        client.log_artifacts(run_id, str(folder), "model/artifacts")
+        address = f"{client.get_run(run_id).info.artifact_uri}/model"
+        return self._version_of(folder, run_id, address, as_of, fingerprint, None)
+
+    def _version_of(
+        self, folder: Path, run_id: str, address: str, as_of: date, fingerprint: str, model_id: str | None
+    ) -> ModelVersion:
         tags = {"shop": self.shop, "as_of": as_of.isoformat(), "digest": digest_of(folder), "fingerprint": fingerprint}
         client = self._client()
         self._register(client)
         created = client.create_model_version(
-            self.name, logged.model_uri, run_id, tags=tags, model_id=logged.model_id, await_creation_for=0
+            self.name, address, run_id, tags=tags, model_id=model_id, await_creation_for=0
         )
         TOUCHED.targets[self._model] = None
         return _model_version(created)

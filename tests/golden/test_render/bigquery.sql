@@ -362,16 +362,37 @@ CREATE TABLE IF NOT EXISTS recommendations (
   model_version STRING NOT NULL OPTIONS (description = 'Version of it.')
 ) OPTIONS (description = 'One recommended item for one person on one surface.');
 
+CREATE TABLE IF NOT EXISTS decisions (
+  row_key STRING NOT NULL OPTIONS (description = 'shop|dt|decision|user_id: one unique column for tools that want one.'),
+  shop STRING NOT NULL OPTIONS (description = 'Name of the shop: one warehouse serves several.'),
+  dt DATE NOT NULL OPTIONS (description = 'The night\'s day.'),
+  decision STRING NOT NULL OPTIONS (description = 'coupon, retention, promotion, cart_reminder or fraud_review; docs/conf.md has the settings.'),
+  user_id STRING NOT NULL OPTIONS (description = 'In the lake the pseudonym, in the warehouse the shop\'s own id.'),
+  arm STRING NOT NULL OPTIONS (description = 'act; or control: do nothing, drawn by a hash, per decision the same people every night.'),
+  rank INT64 NOT NULL OPTIONS (description = '1 is best; both arms are ranked together.'),
+  offer STRING OPTIONS (description = 'What to send or do; null for the control group.'),
+  expected_value FLOAT64 NOT NULL OPTIONS (description = 'What acting is expected to bring, or to save at most; of a coupon less its cost. (shop\'s currency)'),
+  cost FLOAT64 NOT NULL OPTIONS (description = 'Of the offer if it is redeemed; 0 for the control group. (shop\'s currency)'),
+  score_name STRING NOT NULL OPTIONS (description = 'The score of `user_scores` that decided.'),
+  score FLOAT64 NOT NULL OPTIONS (description = 'Its probability. (0 to 1)'),
+  reasons STRING NOT NULL OPTIONS (description = 'JSON array: the score\'s reasons, strongest first.')
+) OPTIONS (description = 'One person whom a decision of the night concerns: to be acted on, or kept aside to see what acting does.');
+
 CREATE TABLE IF NOT EXISTS user_scores (
   row_key STRING NOT NULL OPTIONS (description = 'shop|dt|score_name|user_id: one unique column for tools that want one.'),
   shop STRING NOT NULL OPTIONS (description = 'Name of the shop: one warehouse serves several.'),
   dt DATE NOT NULL OPTIONS (description = 'The night\'s day.'),
-  score_name STRING NOT NULL OPTIONS (description = 'recency, frequency or monetary.'),
+  score_name STRING NOT NULL OPTIONS (description = 'recency, frequency or monetary, which are ranks; or what is foretold, such as churn or purchase.'),
   user_id STRING NOT NULL OPTIONS (description = 'The shop\'s own id of the person.'),
-  observed FLOAT64 NOT NULL OPTIONS (description = 'What is scored: hours since the latest event, visits, or spend, within the history window. (hours, visits or shop\'s currency)'),
-  score FLOAT64 NOT NULL OPTIONS (description = 'Share of the others who did worse; equals share a score. (0 to 1)'),
-  band INT64 NOT NULL OPTIONS (description = 'The score\'s fifth: 1 is worst, 5 best.')
-) OPTIONS (description = 'One score of one person: where they stand among everybody whom the log knew that night.');
+  observed FLOAT64 OPTIONS (description = 'What is ranked: hours since the latest event, visits, or spend, within the history window; null for what is foretold. (hours, visits or shop\'s currency)'),
+  score FLOAT64 NOT NULL OPTIONS (description = 'Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated probability. (0 to 1)'),
+  band INT64 OPTIONS (description = 'The rank\'s fifth: 1 is worst, 5 best; null for what is foretold.'),
+  decile INT64 OPTIONS (description = 'Where the probability lies among the people it was calibrated on: 1 is least likely, 10 most; null for ranks.'),
+  flagged BOOL OPTIONS (description = 'Likely enough that acting costs less than not acting, by the task\'s costs of errors; null for ranks.'),
+  contender STRING OPTIONS (description = 'What foretells: rule, trees, encoder or combined; null for ranks.'),
+  model_version STRING OPTIONS (description = 'Version of the task\'s registered model; null for ranks.'),
+  reasons STRING OPTIONS (description = 'JSON array: columns of `user_features` that raised the probability most, strongest first; null for ranks.')
+) OPTIONS (description = 'One score of one person as of a night: where they stand among everybody, or what is foretold of them.');
 
 CREATE TABLE IF NOT EXISTS users (
   shop STRING NOT NULL OPTIONS (description = 'Name of the shop: one warehouse serves several.'),

@@ -696,25 +696,65 @@ COMMENT ON COLUMN recommendations.rule IS 'What a business rule did to the row: 
 COMMENT ON COLUMN recommendations.model_name IS 'Registered model, or popularity.';
 COMMENT ON COLUMN recommendations.model_version IS 'Version of it.';
 
+CREATE TABLE IF NOT EXISTS decisions (
+  row_key TEXT NOT NULL,
+  shop TEXT NOT NULL,
+  dt DATE NOT NULL,
+  decision TEXT NOT NULL,
+  user_id TEXT NOT NULL,
+  arm TEXT NOT NULL,
+  rank INTEGER NOT NULL,
+  offer TEXT,
+  expected_value DOUBLE PRECISION NOT NULL,
+  cost DOUBLE PRECISION NOT NULL,
+  score_name TEXT NOT NULL,
+  score DOUBLE PRECISION NOT NULL,
+  reasons TEXT NOT NULL
+);
+COMMENT ON TABLE decisions IS 'One person whom a decision of the night concerns: to be acted on, or kept aside to see what acting does.';
+COMMENT ON COLUMN decisions.row_key IS 'shop|dt|decision|user_id: one unique column for tools that want one.';
+COMMENT ON COLUMN decisions.shop IS 'Name of the shop: one warehouse serves several.';
+COMMENT ON COLUMN decisions.dt IS 'The night''s day.';
+COMMENT ON COLUMN decisions.decision IS 'coupon, retention, promotion, cart_reminder or fraud_review; docs/conf.md has the settings.';
+COMMENT ON COLUMN decisions.user_id IS 'In the lake the pseudonym, in the warehouse the shop''s own id.';
+COMMENT ON COLUMN decisions.arm IS 'act; or control: do nothing, drawn by a hash, per decision the same people every night.';
+COMMENT ON COLUMN decisions.rank IS '1 is best; both arms are ranked together.';
+COMMENT ON COLUMN decisions.offer IS 'What to send or do; null for the control group.';
+COMMENT ON COLUMN decisions.expected_value IS 'What acting is expected to bring, or to save at most; of a coupon less its cost. (shop''s currency)';
+COMMENT ON COLUMN decisions.cost IS 'Of the offer if it is redeemed; 0 for the control group. (shop''s currency)';
+COMMENT ON COLUMN decisions.score_name IS 'The score of `user_scores` that decided.';
+COMMENT ON COLUMN decisions.score IS 'Its probability. (0 to 1)';
+COMMENT ON COLUMN decisions.reasons IS 'JSON array: the score''s reasons, strongest first.';
+
 CREATE TABLE IF NOT EXISTS user_scores (
   row_key TEXT NOT NULL,
   shop TEXT NOT NULL,
   dt DATE NOT NULL,
   score_name TEXT NOT NULL,
   user_id TEXT NOT NULL,
-  observed DOUBLE PRECISION NOT NULL,
+  observed DOUBLE PRECISION,
   score DOUBLE PRECISION NOT NULL,
-  band INTEGER NOT NULL
+  band INTEGER,
+  decile INTEGER,
+  flagged BOOLEAN,
+  contender TEXT,
+  model_version TEXT,
+  reasons TEXT
 );
-COMMENT ON TABLE user_scores IS 'One score of one person: where they stand among everybody whom the log knew that night.';
+COMMENT ON TABLE user_scores IS 'One score of one person as of a night: where they stand among everybody, or what is foretold of them.';
 COMMENT ON COLUMN user_scores.row_key IS 'shop|dt|score_name|user_id: one unique column for tools that want one.';
 COMMENT ON COLUMN user_scores.shop IS 'Name of the shop: one warehouse serves several.';
 COMMENT ON COLUMN user_scores.dt IS 'The night''s day.';
-COMMENT ON COLUMN user_scores.score_name IS 'recency, frequency or monetary.';
+COMMENT ON COLUMN user_scores.score_name IS 'recency, frequency or monetary, which are ranks; or what is foretold, such as churn or purchase.';
 COMMENT ON COLUMN user_scores.user_id IS 'The shop''s own id of the person.';
-COMMENT ON COLUMN user_scores.observed IS 'What is scored: hours since the latest event, visits, or spend, within the history window. (hours, visits or shop''s currency)';
-COMMENT ON COLUMN user_scores.score IS 'Share of the others who did worse; equals share a score. (0 to 1)';
-COMMENT ON COLUMN user_scores.band IS 'The score''s fifth: 1 is worst, 5 best.';
+COMMENT ON COLUMN user_scores.observed IS 'What is ranked: hours since the latest event, visits, or spend, within the history window; null for what is foretold. (hours, visits or shop''s currency)';
+COMMENT ON COLUMN user_scores.score IS 'Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated probability. (0 to 1)';
+COMMENT ON COLUMN user_scores.band IS 'The rank''s fifth: 1 is worst, 5 best; null for what is foretold.';
+COMMENT ON COLUMN user_scores.decile IS 'Where the probability lies among the people it was calibrated on: 1 is least likely, 10 most; null for ranks.';
+COMMENT ON COLUMN user_scores.flagged IS 'Likely enough that acting costs less than not acting, by the task''s costs of errors; null for ranks.';
+COMMENT ON COLUMN user_scores.contender IS 'What foretells: rule, trees, encoder or combined; null for ranks.';
+COMMENT ON COLUMN user_scores.model_version IS 'Version of the task''s registered model; null for ranks.';
+COMMENT ON COLUMN user_scores.reasons IS 'JSON array: columns of `user_features` that raised the probability most, strongest first; null for ranks.';
 
 CREATE TABLE IF NOT EXISTS users (
   shop TEXT NOT NULL,

@@ -362,16 +362,37 @@ CREATE TABLE IF NOT EXISTS recommendations (
   model_version VARCHAR NOT NULL COMMENT 'Version of it.'
 ) COMMENT = 'One recommended item for one person on one surface.';
 
+CREATE TABLE IF NOT EXISTS decisions (
+  row_key VARCHAR NOT NULL COMMENT 'shop|dt|decision|user_id: one unique column for tools that want one.',
+  shop VARCHAR NOT NULL COMMENT 'Name of the shop: one warehouse serves several.',
+  dt DATE NOT NULL COMMENT 'The night''s day.',
+  decision VARCHAR NOT NULL COMMENT 'coupon, retention, promotion, cart_reminder or fraud_review; docs/conf.md has the settings.',
+  user_id VARCHAR NOT NULL COMMENT 'In the lake the pseudonym, in the warehouse the shop''s own id.',
+  arm VARCHAR NOT NULL COMMENT 'act; or control: do nothing, drawn by a hash, per decision the same people every night.',
+  rank INTEGER NOT NULL COMMENT '1 is best; both arms are ranked together.',
+  offer VARCHAR COMMENT 'What to send or do; null for the control group.',
+  expected_value DOUBLE NOT NULL COMMENT 'What acting is expected to bring, or to save at most; of a coupon less its cost. (shop''s currency)',
+  cost DOUBLE NOT NULL COMMENT 'Of the offer if it is redeemed; 0 for the control group. (shop''s currency)',
+  score_name VARCHAR NOT NULL COMMENT 'The score of `user_scores` that decided.',
+  score DOUBLE NOT NULL COMMENT 'Its probability. (0 to 1)',
+  reasons VARCHAR NOT NULL COMMENT 'JSON array: the score''s reasons, strongest first.'
+) COMMENT = 'One person whom a decision of the night concerns: to be acted on, or kept aside to see what acting does.';
+
 CREATE TABLE IF NOT EXISTS user_scores (
   row_key VARCHAR NOT NULL COMMENT 'shop|dt|score_name|user_id: one unique column for tools that want one.',
   shop VARCHAR NOT NULL COMMENT 'Name of the shop: one warehouse serves several.',
   dt DATE NOT NULL COMMENT 'The night''s day.',
-  score_name VARCHAR NOT NULL COMMENT 'recency, frequency or monetary.',
+  score_name VARCHAR NOT NULL COMMENT 'recency, frequency or monetary, which are ranks; or what is foretold, such as churn or purchase.',
   user_id VARCHAR NOT NULL COMMENT 'The shop''s own id of the person.',
-  observed DOUBLE NOT NULL COMMENT 'What is scored: hours since the latest event, visits, or spend, within the history window. (hours, visits or shop''s currency)',
-  score DOUBLE NOT NULL COMMENT 'Share of the others who did worse; equals share a score. (0 to 1)',
-  band INTEGER NOT NULL COMMENT 'The score''s fifth: 1 is worst, 5 best.'
-) COMMENT = 'One score of one person: where they stand among everybody whom the log knew that night.';
+  observed DOUBLE COMMENT 'What is ranked: hours since the latest event, visits, or spend, within the history window; null for what is foretold. (hours, visits or shop''s currency)',
+  score DOUBLE NOT NULL COMMENT 'Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated probability. (0 to 1)',
+  band INTEGER COMMENT 'The rank''s fifth: 1 is worst, 5 best; null for what is foretold.',
+  decile INTEGER COMMENT 'Where the probability lies among the people it was calibrated on: 1 is least likely, 10 most; null for ranks.',
+  flagged BOOLEAN COMMENT 'Likely enough that acting costs less than not acting, by the task''s costs of errors; null for ranks.',
+  contender VARCHAR COMMENT 'What foretells: rule, trees, encoder or combined; null for ranks.',
+  model_version VARCHAR COMMENT 'Version of the task''s registered model; null for ranks.',
+  reasons VARCHAR COMMENT 'JSON array: columns of `user_features` that raised the probability most, strongest first; null for ranks.'
+) COMMENT = 'One score of one person as of a night: where they stand among everybody, or what is foretold of them.';
 
 CREATE TABLE IF NOT EXISTS users (
   shop VARCHAR NOT NULL COMMENT 'Name of the shop: one warehouse serves several.',

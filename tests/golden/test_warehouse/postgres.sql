@@ -57,12 +57,17 @@ CREATE TABLE IF NOT EXISTS user_scores (
   dt DATE NOT NULL,
   score_name TEXT NOT NULL,
   user_id TEXT NOT NULL,
-  observed DOUBLE PRECISION NOT NULL,
+  observed DOUBLE PRECISION,
   score DOUBLE PRECISION NOT NULL,
-  band INTEGER NOT NULL
+  band INTEGER,
+  decile INTEGER,
+  flagged BOOLEAN,
+  contender TEXT,
+  model_version TEXT,
+  reasons TEXT
 ) PARTITION BY LIST (shop);
 
-COMMENT ON TABLE user_scores IS 'One score of one person: where they stand among everybody whom the log knew that night.';
+COMMENT ON TABLE user_scores IS 'One score of one person as of a night: where they stand among everybody, or what is foretold of them.';
 
 COMMENT ON COLUMN user_scores.row_key IS 'shop|dt|score_name|user_id: one unique column for tools that want one.';
 
@@ -70,15 +75,69 @@ COMMENT ON COLUMN user_scores.shop IS 'Name of the shop: one warehouse serves se
 
 COMMENT ON COLUMN user_scores.dt IS 'The night''s day.';
 
-COMMENT ON COLUMN user_scores.score_name IS 'recency, frequency or monetary.';
+COMMENT ON COLUMN user_scores.score_name IS 'recency, frequency or monetary, which are ranks; or what is foretold, such as churn or purchase.';
 
 COMMENT ON COLUMN user_scores.user_id IS 'The shop''s own id of the person.';
 
-COMMENT ON COLUMN user_scores.observed IS 'What is scored: hours since the latest event, visits, or spend, within the history window. (hours, visits or shop''s currency)';
+COMMENT ON COLUMN user_scores.observed IS 'What is ranked: hours since the latest event, visits, or spend, within the history window; null for what is foretold. (hours, visits or shop''s currency)';
 
-COMMENT ON COLUMN user_scores.score IS 'Share of the others who did worse; equals share a score. (0 to 1)';
+COMMENT ON COLUMN user_scores.score IS 'Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated probability. (0 to 1)';
 
-COMMENT ON COLUMN user_scores.band IS 'The score''s fifth: 1 is worst, 5 best.';
+COMMENT ON COLUMN user_scores.band IS 'The rank''s fifth: 1 is worst, 5 best; null for what is foretold.';
+
+COMMENT ON COLUMN user_scores.decile IS 'Where the probability lies among the people it was calibrated on: 1 is least likely, 10 most; null for ranks.';
+
+COMMENT ON COLUMN user_scores.flagged IS 'Likely enough that acting costs less than not acting, by the task''s costs of errors; null for ranks.';
+
+COMMENT ON COLUMN user_scores.contender IS 'What foretells: rule, trees, encoder or combined; null for ranks.';
+
+COMMENT ON COLUMN user_scores.model_version IS 'Version of the task''s registered model; null for ranks.';
+
+COMMENT ON COLUMN user_scores.reasons IS 'JSON array: columns of `user_features` that raised the probability most, strongest first; null for ranks.';
+
+CREATE TABLE IF NOT EXISTS decisions (
+  row_key TEXT NOT NULL,
+  shop TEXT NOT NULL,
+  dt DATE NOT NULL,
+  decision TEXT NOT NULL,
+  user_id TEXT NOT NULL,
+  arm TEXT NOT NULL,
+  rank INTEGER NOT NULL,
+  offer TEXT,
+  expected_value DOUBLE PRECISION NOT NULL,
+  cost DOUBLE PRECISION NOT NULL,
+  score_name TEXT NOT NULL,
+  score DOUBLE PRECISION NOT NULL,
+  reasons TEXT NOT NULL
+) PARTITION BY LIST (shop);
+
+COMMENT ON TABLE decisions IS 'One person whom a decision of the night concerns: to be acted on, or kept aside to see what acting does.';
+
+COMMENT ON COLUMN decisions.row_key IS 'shop|dt|decision|user_id: one unique column for tools that want one.';
+
+COMMENT ON COLUMN decisions.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN decisions.dt IS 'The night''s day.';
+
+COMMENT ON COLUMN decisions.decision IS 'coupon, retention, promotion, cart_reminder or fraud_review; docs/conf.md has the settings.';
+
+COMMENT ON COLUMN decisions.user_id IS 'In the lake the pseudonym, in the warehouse the shop''s own id.';
+
+COMMENT ON COLUMN decisions.arm IS 'act; or control: do nothing, drawn by a hash, per decision the same people every night.';
+
+COMMENT ON COLUMN decisions.rank IS '1 is best; both arms are ranked together.';
+
+COMMENT ON COLUMN decisions.offer IS 'What to send or do; null for the control group.';
+
+COMMENT ON COLUMN decisions.expected_value IS 'What acting is expected to bring, or to save at most; of a coupon less its cost. (shop''s currency)';
+
+COMMENT ON COLUMN decisions.cost IS 'Of the offer if it is redeemed; 0 for the control group. (shop''s currency)';
+
+COMMENT ON COLUMN decisions.score_name IS 'The score of `user_scores` that decided.';
+
+COMMENT ON COLUMN decisions.score IS 'Its probability. (0 to 1)';
+
+COMMENT ON COLUMN decisions.reasons IS 'JSON array: the score''s reasons, strongest first.';
 
 CREATE TABLE IF NOT EXISTS items (
   shop TEXT NOT NULL,
@@ -724,6 +783,8 @@ CREATE INDEX IF NOT EXISTS recommendations_by_user ON recommendations (user_id t
 
 CREATE INDEX IF NOT EXISTS user_scores_by_user ON user_scores (user_id text_pattern_ops);
 
+CREATE INDEX IF NOT EXISTS decisions_by_user ON decisions (user_id text_pattern_ops);
+
 CREATE INDEX IF NOT EXISTS crm_states_by_user ON crm_states (user_id text_pattern_ops);
 
 CREATE INDEX IF NOT EXISTS users_by_shop_id ON users (shop, shop_id);
@@ -757,6 +818,8 @@ DROP VIEW IF EXISTS v_dim_items;
 DROP VIEW IF EXISTS v_fact_recommendations;
 
 DROP VIEW IF EXISTS v_freshness;
+
+DROP VIEW IF EXISTS v_decisions_current;
 
 DROP VIEW IF EXISTS v_user_scores_current;
 
@@ -843,12 +906,17 @@ SELECT
   s.observed,
   s.score,
   s.band,
+  s.decile,
+  s.flagged,
+  s.contender,
+  s.model_version,
+  s.reasons,
   s.shop || '|' || s.user_id AS user_key,
   c.publish_id
 FROM publish_current c
 JOIN user_scores s ON s.shop = c.shop AND s.dt = c.dt;
 
-COMMENT ON VIEW v_user_scores_current IS 'Where people stand in the night that publish_current names.';
+COMMENT ON VIEW v_user_scores_current IS 'Where people stand and what is foretold of them, in the night that publish_current names.';
 
 COMMENT ON COLUMN v_user_scores_current.row_key IS 'shop|dt|score_name|user_id: one unique column for tools that want one.';
 
@@ -856,19 +924,81 @@ COMMENT ON COLUMN v_user_scores_current.shop IS 'Name of the shop: one warehouse
 
 COMMENT ON COLUMN v_user_scores_current.dt IS 'The night''s day.';
 
-COMMENT ON COLUMN v_user_scores_current.score_name IS 'recency, frequency or monetary.';
+COMMENT ON COLUMN v_user_scores_current.score_name IS 'recency, frequency or monetary, which are ranks; or what is foretold, such as churn or purchase.';
 
 COMMENT ON COLUMN v_user_scores_current.user_id IS 'The shop''s own id of the person.';
 
-COMMENT ON COLUMN v_user_scores_current.observed IS 'What is scored: hours since the latest event, visits, or spend, within the history window. (hours, visits or shop''s currency)';
+COMMENT ON COLUMN v_user_scores_current.observed IS 'What is ranked: hours since the latest event, visits, or spend, within the history window; null for what is foretold. (hours, visits or shop''s currency)';
 
-COMMENT ON COLUMN v_user_scores_current.score IS 'Share of the others who did worse; equals share a score. (0 to 1)';
+COMMENT ON COLUMN v_user_scores_current.score IS 'Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated probability. (0 to 1)';
 
-COMMENT ON COLUMN v_user_scores_current.band IS 'The score''s fifth: 1 is worst, 5 best.';
+COMMENT ON COLUMN v_user_scores_current.band IS 'The rank''s fifth: 1 is worst, 5 best; null for what is foretold.';
+
+COMMENT ON COLUMN v_user_scores_current.decile IS 'Where the probability lies among the people it was calibrated on: 1 is least likely, 10 most; null for ranks.';
+
+COMMENT ON COLUMN v_user_scores_current.flagged IS 'Likely enough that acting costs less than not acting, by the task''s costs of errors; null for ranks.';
+
+COMMENT ON COLUMN v_user_scores_current.contender IS 'What foretells: rule, trees, encoder or combined; null for ranks.';
+
+COMMENT ON COLUMN v_user_scores_current.model_version IS 'Version of the task''s registered model; null for ranks.';
+
+COMMENT ON COLUMN v_user_scores_current.reasons IS 'JSON array: columns of `user_features` that raised the probability most, strongest first; null for ranks.';
 
 COMMENT ON COLUMN v_user_scores_current.user_key IS 'shop|user_id: joins facts and scores with v_dim_users.';
 
 COMMENT ON COLUMN v_user_scores_current.publish_id IS 'The publication, a row of publish_log.';
+
+CREATE VIEW v_decisions_current AS
+SELECT
+  d.row_key,
+  d.shop,
+  d.dt,
+  d.decision,
+  d.user_id,
+  d.arm,
+  d.rank,
+  d.offer,
+  d.expected_value,
+  d.cost,
+  d.score_name,
+  d.score,
+  d.reasons,
+  d.shop || '|' || d.user_id AS user_key,
+  c.publish_id
+FROM publish_current c
+JOIN decisions d ON d.shop = c.shop AND d.dt = c.dt;
+
+COMMENT ON VIEW v_decisions_current IS 'Whom to act on, and whom to leave alone to compare with, in the night that publish_current names.';
+
+COMMENT ON COLUMN v_decisions_current.row_key IS 'shop|dt|decision|user_id: one unique column for tools that want one.';
+
+COMMENT ON COLUMN v_decisions_current.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN v_decisions_current.dt IS 'The night''s day.';
+
+COMMENT ON COLUMN v_decisions_current.decision IS 'coupon, retention, promotion, cart_reminder or fraud_review; docs/conf.md has the settings.';
+
+COMMENT ON COLUMN v_decisions_current.user_id IS 'In the lake the pseudonym, in the warehouse the shop''s own id.';
+
+COMMENT ON COLUMN v_decisions_current.arm IS 'act; or control: do nothing, drawn by a hash, per decision the same people every night.';
+
+COMMENT ON COLUMN v_decisions_current.rank IS '1 is best; both arms are ranked together.';
+
+COMMENT ON COLUMN v_decisions_current.offer IS 'What to send or do; null for the control group.';
+
+COMMENT ON COLUMN v_decisions_current.expected_value IS 'What acting is expected to bring, or to save at most; of a coupon less its cost. (shop''s currency)';
+
+COMMENT ON COLUMN v_decisions_current.cost IS 'Of the offer if it is redeemed; 0 for the control group. (shop''s currency)';
+
+COMMENT ON COLUMN v_decisions_current.score_name IS 'The score of `user_scores` that decided.';
+
+COMMENT ON COLUMN v_decisions_current.score IS 'Its probability. (0 to 1)';
+
+COMMENT ON COLUMN v_decisions_current.reasons IS 'JSON array: the score''s reasons, strongest first.';
+
+COMMENT ON COLUMN v_decisions_current.user_key IS 'shop|user_id: joins facts and scores with v_dim_users.';
+
+COMMENT ON COLUMN v_decisions_current.publish_id IS 'The publication, a row of publish_log.';
 
 CREATE VIEW v_freshness AS
 SELECT

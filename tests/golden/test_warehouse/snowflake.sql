@@ -22,13 +22,35 @@ CREATE TABLE IF NOT EXISTS user_scores (
   row_key VARCHAR NOT NULL COMMENT 'shop|dt|score_name|user_id: one unique column for tools that want one.',
   shop VARCHAR NOT NULL COMMENT 'Name of the shop: one warehouse serves several.',
   dt DATE NOT NULL COMMENT 'The night''s day.',
-  score_name VARCHAR NOT NULL COMMENT 'recency, frequency or monetary.',
+  score_name VARCHAR NOT NULL COMMENT 'recency, frequency or monetary, which are ranks; or what is foretold, such as churn or purchase.',
   user_id VARCHAR NOT NULL COMMENT 'The shop''s own id of the person.',
-  observed DOUBLE NOT NULL COMMENT 'What is scored: hours since the latest event, visits, or spend, within the history window. (hours, visits or shop''s currency)',
-  score DOUBLE NOT NULL COMMENT 'Share of the others who did worse; equals share a score. (0 to 1)',
-  band INTEGER NOT NULL COMMENT 'The score''s fifth: 1 is worst, 5 best.',
+  observed DOUBLE COMMENT 'What is ranked: hours since the latest event, visits, or spend, within the history window; null for what is foretold. (hours, visits or shop''s currency)',
+  score DOUBLE NOT NULL COMMENT 'Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated probability. (0 to 1)',
+  band INTEGER COMMENT 'The rank''s fifth: 1 is worst, 5 best; null for what is foretold.',
+  decile INTEGER COMMENT 'Where the probability lies among the people it was calibrated on: 1 is least likely, 10 most; null for ranks.',
+  flagged BOOLEAN COMMENT 'Likely enough that acting costs less than not acting, by the task''s costs of errors; null for ranks.',
+  contender VARCHAR COMMENT 'What foretells: rule, trees, encoder or combined; null for ranks.',
+  model_version VARCHAR COMMENT 'Version of the task''s registered model; null for ranks.',
+  reasons VARCHAR COMMENT 'JSON array: columns of `user_features` that raised the probability most, strongest first; null for ranks.',
   PRIMARY KEY (shop, dt, score_name, user_id)
-) CLUSTER BY (shop, dt) COMMENT = 'One score of one person: where they stand among everybody whom the log knew that night.';
+) CLUSTER BY (shop, dt) COMMENT = 'One score of one person as of a night: where they stand among everybody, or what is foretold of them.';
+
+CREATE TABLE IF NOT EXISTS decisions (
+  row_key VARCHAR NOT NULL COMMENT 'shop|dt|decision|user_id: one unique column for tools that want one.',
+  shop VARCHAR NOT NULL COMMENT 'Name of the shop: one warehouse serves several.',
+  dt DATE NOT NULL COMMENT 'The night''s day.',
+  decision VARCHAR NOT NULL COMMENT 'coupon, retention, promotion, cart_reminder or fraud_review; docs/conf.md has the settings.',
+  user_id VARCHAR NOT NULL COMMENT 'In the lake the pseudonym, in the warehouse the shop''s own id.',
+  arm VARCHAR NOT NULL COMMENT 'act; or control: do nothing, drawn by a hash, per decision the same people every night.',
+  rank INTEGER NOT NULL COMMENT '1 is best; both arms are ranked together.',
+  offer VARCHAR COMMENT 'What to send or do; null for the control group.',
+  expected_value DOUBLE NOT NULL COMMENT 'What acting is expected to bring, or to save at most; of a coupon less its cost. (shop''s currency)',
+  cost DOUBLE NOT NULL COMMENT 'Of the offer if it is redeemed; 0 for the control group. (shop''s currency)',
+  score_name VARCHAR NOT NULL COMMENT 'The score of `user_scores` that decided.',
+  score DOUBLE NOT NULL COMMENT 'Its probability. (0 to 1)',
+  reasons VARCHAR NOT NULL COMMENT 'JSON array: the score''s reasons, strongest first.',
+  PRIMARY KEY (shop, dt, decision, user_id)
+) CLUSTER BY (shop, dt) COMMENT = 'One person whom a decision of the night concerns: to be acted on, or kept aside to see what acting does.';
 
 CREATE TABLE IF NOT EXISTS items (
   shop VARCHAR NOT NULL COMMENT 'Name of the shop: one warehouse serves several.',
@@ -302,6 +324,8 @@ DROP VIEW IF EXISTS v_fact_recommendations;
 
 DROP VIEW IF EXISTS v_freshness;
 
+DROP VIEW IF EXISTS v_decisions_current;
+
 DROP VIEW IF EXISTS v_user_scores_current;
 
 DROP VIEW IF EXISTS v_recommendations_current;
@@ -359,14 +383,19 @@ CREATE VIEW v_user_scores_current (
   row_key COMMENT 'shop|dt|score_name|user_id: one unique column for tools that want one.',
   shop COMMENT 'Name of the shop: one warehouse serves several.',
   dt COMMENT 'The night''s day.',
-  score_name COMMENT 'recency, frequency or monetary.',
+  score_name COMMENT 'recency, frequency or monetary, which are ranks; or what is foretold, such as churn or purchase.',
   user_id COMMENT 'The shop''s own id of the person.',
-  observed COMMENT 'What is scored: hours since the latest event, visits, or spend, within the history window. (hours, visits or shop''s currency)',
-  score COMMENT 'Share of the others who did worse; equals share a score. (0 to 1)',
-  band COMMENT 'The score''s fifth: 1 is worst, 5 best.',
+  observed COMMENT 'What is ranked: hours since the latest event, visits, or spend, within the history window; null for what is foretold. (hours, visits or shop''s currency)',
+  score COMMENT 'Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated probability. (0 to 1)',
+  band COMMENT 'The rank''s fifth: 1 is worst, 5 best; null for what is foretold.',
+  decile COMMENT 'Where the probability lies among the people it was calibrated on: 1 is least likely, 10 most; null for ranks.',
+  flagged COMMENT 'Likely enough that acting costs less than not acting, by the task''s costs of errors; null for ranks.',
+  contender COMMENT 'What foretells: rule, trees, encoder or combined; null for ranks.',
+  model_version COMMENT 'Version of the task''s registered model; null for ranks.',
+  reasons COMMENT 'JSON array: columns of `user_features` that raised the probability most, strongest first; null for ranks.',
   user_key COMMENT 'shop|user_id: joins facts and scores with v_dim_users.',
   publish_id COMMENT 'The publication, a row of publish_log.'
-) COMMENT = 'Where people stand in the night that publish_current names.' AS
+) COMMENT = 'Where people stand and what is foretold of them, in the night that publish_current names.' AS
 SELECT
   s.row_key,
   s.shop,
@@ -376,10 +405,51 @@ SELECT
   s.observed,
   s.score,
   s.band,
+  s.decile,
+  s.flagged,
+  s.contender,
+  s.model_version,
+  s.reasons,
   s.shop || '|' || s.user_id AS user_key,
   c.publish_id
 FROM publish_current c
 JOIN user_scores s ON s.shop = c.shop AND s.dt = c.dt;
+
+CREATE VIEW v_decisions_current (
+  row_key COMMENT 'shop|dt|decision|user_id: one unique column for tools that want one.',
+  shop COMMENT 'Name of the shop: one warehouse serves several.',
+  dt COMMENT 'The night''s day.',
+  decision COMMENT 'coupon, retention, promotion, cart_reminder or fraud_review; docs/conf.md has the settings.',
+  user_id COMMENT 'In the lake the pseudonym, in the warehouse the shop''s own id.',
+  arm COMMENT 'act; or control: do nothing, drawn by a hash, per decision the same people every night.',
+  rank COMMENT '1 is best; both arms are ranked together.',
+  offer COMMENT 'What to send or do; null for the control group.',
+  expected_value COMMENT 'What acting is expected to bring, or to save at most; of a coupon less its cost. (shop''s currency)',
+  cost COMMENT 'Of the offer if it is redeemed; 0 for the control group. (shop''s currency)',
+  score_name COMMENT 'The score of `user_scores` that decided.',
+  score COMMENT 'Its probability. (0 to 1)',
+  reasons COMMENT 'JSON array: the score''s reasons, strongest first.',
+  user_key COMMENT 'shop|user_id: joins facts and scores with v_dim_users.',
+  publish_id COMMENT 'The publication, a row of publish_log.'
+) COMMENT = 'Whom to act on, and whom to leave alone to compare with, in the night that publish_current names.' AS
+SELECT
+  d.row_key,
+  d.shop,
+  d.dt,
+  d.decision,
+  d.user_id,
+  d.arm,
+  d.rank,
+  d.offer,
+  d.expected_value,
+  d.cost,
+  d.score_name,
+  d.score,
+  d.reasons,
+  d.shop || '|' || d.user_id AS user_key,
+  c.publish_id
+FROM publish_current c
+JOIN decisions d ON d.shop = c.shop AND d.dt = c.dt;
 
 CREATE VIEW v_freshness (
   shop COMMENT 'Name of the shop: one warehouse serves several.',

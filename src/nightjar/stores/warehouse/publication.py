@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 
 from nightjar.contracts import (
     DATA_QUALITY,
+    DECISIONS,
+    FORETOLD,
     ITEMS,
     MARTS,
     PROMOTIONS,
@@ -37,6 +39,7 @@ from nightjar.stores.warehouse.audits import (
     stage_lists,
 )
 from nightjar.stores.warehouse.connection import Connection, Passing, Warehouse, passing_by, turn
+from nightjar.stores.warehouse.decided import decisions_audits, load_decisions, stage_decisions
 from nightjar.stores.warehouse.pointer import Held
 from nightjar.stores.warehouse.schema import NIGHTLY
 from nightjar.stores.warehouse.user_scores import load_user_scores, stage_user_scores, user_scores_audits
@@ -69,7 +72,9 @@ class Night:
         new_users: the folder where mapping rows wait for the warehouse; emptied after the commit.
         num_candidates: items that could be recommended to a person with nothing excluded; None for all items.
         marts: every day of the analysis tables; those that readers see already are left as they are.
-        features: the night's `user_features`, which user_scores are ranks of; none where they could not be built.
+        features: the night's `user_features`, which ranks of people are made from; none where they could not be built.
+        foretold: what the night foretells of people; none where it does not.
+        decisions: whom the night would act on; none where nothing is decided.
     """
 
     partition: Partition
@@ -85,11 +90,14 @@ class Night:
     num_candidates: int | None = None
     marts: Sequence[MartDay] = ()
     features: Sequence[str] = ()
+    foretold: Sequence[str] = ()
+    decisions: Sequence[str] = ()
 
     @property
     def content_hash(self) -> str:
         """Hash of the rows that readers will see, independent of their order and of files; 32 hex digits."""
-        tables = (RECOMMENDATIONS, ITEMS, *((USER_FEATURES,) if self.features else ()))
+        may_lack = {USER_FEATURES: self.features, FORETOLD: self.foretold, DECISIONS: self.decisions}
+        tables = (RECOMMENDATIONS, ITEMS, *(table for table, files in may_lack.items() if files))
         seen = [str(self.partition.of(table)) for table in tables]
         return hashlib.sha256(json.dumps([(name, self.inputs[name]) for name in seen]).encode()).hexdigest()[:32]
 
@@ -191,7 +199,8 @@ def _stage(bench: Workbench, night: Night, conf: Conf) -> None:
     if night.eligible:
         eligible = f"SELECT user_id, CAST({excluded} AS BIGINT) AS num_excluded FROM {parquet(night.eligible)}"
     bench.view("stage_eligible", eligible)
-    stage_user_scores(bench, night.features)
+    stage_user_scores(bench, night.partition, night.features, night.foretold)
+    stage_decisions(bench, night.decisions)
 
 
 def _shop_column(night: Night) -> str:
@@ -302,7 +311,9 @@ def _audit(db: Connection, night: Night, conf: Conf) -> dict[str, Seen]:
         num_candidates=num_items if night.num_candidates is None else night.num_candidates,
         has_champion=bench.number("SELECT count(*) FROM stage_recommendations WHERE strategy = 'model'") > 0,
     )
-    return _require(bench, night.partition, [*audits, *user_scores_audits()])
+    return _require(
+        bench, night.partition, [*audits, *user_scores_audits(night.partition), *decisions_audits(night.partition)]
+    )
 
 
 def _stage_yesterday(db: Connection, partition: Partition) -> None:
@@ -345,11 +356,18 @@ def _load(db: Connection, night: Night) -> None:
     selected = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
     rows = f"SELECT {selected} FROM stage_recommendations r JOIN people p ON p.pseudonym = r.user_id"
     held = db.replace_night("recommendations", shop, day, rows)
-    if held != night.num_rows:  # what was audited is what was loaded
-        _stop(night.partition, [f"rows_loaded: {held} rows, allowed {night.num_rows} to {night.num_rows}"])
     db.execute("DELETE FROM items WHERE shop = $1 AND dt = $2", shop, day)
     db.append("items", "SELECT * FROM stage_items ORDER BY item_id")
-    load_user_scores(db, night.partition)
+    loaded = {
+        "rows_loaded": (held, night.num_rows),
+        "scores_loaded": load_user_scores(db, night.partition),
+        "decisions_loaded": load_decisions(db, night.partition),
+    }
+    # What was audited is what was loaded.
+    if lost := [
+        f"{name}: {rows} rows, allowed {all_} to {all_}" for name, (rows, all_) in loaded.items() if rows != all_
+    ]:
+        _stop(night.partition, lost)
 
 
 def _publication(bench: Workbench, seen: dict[str, Seen], new_users: int, mart_days: int) -> Publication:
@@ -370,6 +388,7 @@ def _record(
 ) -> None:
     """Write the log and move the pointer, beside the rows in the open transaction."""
     name, version = _champion(db.bench)
+    loaded = (*night.recommendations, *night.items, *night.features, *night.foretold, *night.decisions)
     row: dict[str, object] = {
         "shop": night.partition.shop,
         "dt": night.partition.day,
@@ -386,7 +405,7 @@ def _record(
         "model_name": name,
         "model_version": version,
         "audits": json.dumps(publication.audits, sort_keys=True),
-        "num_bytes": sum(Path(file).stat().st_size for file in (*night.recommendations, *night.items, *night.features)),
+        "num_bytes": sum(Path(file).stat().st_size for file in loaded),
         "seconds": round(time.monotonic() - started, 3),
         "previous_publish_id": before.publish_id if before else None,
         "restored_publish_id": None,

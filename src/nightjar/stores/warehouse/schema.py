@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 
 from nightjar.contracts import (
     DATA_QUALITY,
+    DECISIONS,
     MARTS,
     PROMOTIONS,
     PUBLISH_LOG,
@@ -17,7 +19,7 @@ from nightjar.contracts import (
     Column,
     Table,
 )
-from nightjar.contracts.render import Physical, ratios_view, warehouse_ddl
+from nightjar.contracts.render import Physical, column_ddl, ratios_view, warehouse_ddl
 from nightjar.stores.warehouse.connection import Connection
 from nightjar.stores.warehouse.views import ITEM_FACTS, views
 
@@ -110,6 +112,7 @@ _SCHEMA = Table(
 TABLES = (
     RECOMMENDATIONS,
     USER_SCORES,
+    DECISIONS,
     WAREHOUSE_ITEMS,
     *WAREHOUSE_MARTS,
     USERS,
@@ -125,7 +128,7 @@ TABLES = (
 )
 
 #: Tables that hold nights, each replaced, shown and forgotten whole. The audits have proved their keys.
-NIGHTLY = (RECOMMENDATIONS.name, USER_SCORES.name, CRM_STATES.name)
+NIGHTLY = (RECOMMENDATIONS.name, USER_SCORES.name, DECISIONS.name, CRM_STATES.name)
 
 #: Unique keys of the others.
 _KEYS = {
@@ -171,6 +174,7 @@ _NIGHT_KEY = "shop || '|' || CAST(dt AS VARCHAR)"
 _ROW_KEYS = {
     RECOMMENDATIONS: f"{_NIGHT_KEY} || '|' || surface || '|' || user_id || '|' || CAST(rank AS VARCHAR)",
     USER_SCORES: f"{_NIGHT_KEY} || '|' || score_name || '|' || user_id",
+    DECISIONS: f"{_NIGHT_KEY} || '|' || decision || '|' || user_id",
 }
 
 
@@ -221,17 +225,17 @@ def _views(dialect: str) -> list[str]:
 def ensure_schema(db: Connection) -> None:
     """Create tables and views unless they are there as this version defines them.
 
-    Compared by a stored fingerprint, because in PostgreSQL even a DROP VIEW that changes nothing would
-    wait for every open reader.
+    A table of an earlier version gains the columns that came at its end, null in its rows. Compared by a stored
+    fingerprint, because in PostgreSQL even a DROP VIEW that changes nothing would wait for every open reader.
 
     Raises:
-        BadInput: a table exists with other columns than its contract.
+        BadInput: a table exists with columns that its contract did not grow from.
     """
     wanted = hashlib.sha256(";\n".join(statements(db.dialect)).encode()).hexdigest()
     if exists(db, _SCHEMA.name) and db.query("SELECT fingerprint FROM warehouse_schema") == [(wanted,)]:
         return
     for table in TABLES:
-        _require_columns(db, table)
+        _grow(db, table)
     for statement in statements(db.dialect):
         db.execute(statement)
     db.execute("DELETE FROM warehouse_schema WHERE true")
@@ -244,27 +248,46 @@ def exists(db: Connection, table: str) -> bool:
 
 
 def _columns(db: Connection, table: str) -> list[str]:
-    return [str(name) for (name,) in db.query(_COLUMNS[db.dialect], table)]
+    return [str(name) for name, _ in db.query(_COLUMNS[db.dialect], table)]
 
 
 _STANDARD = (
-    "SELECT column_name FROM information_schema.columns"
+    "SELECT column_name, is_nullable FROM information_schema.columns"
     " WHERE table_schema = current_schema() AND table_name = $1 ORDER BY ordinal_position"
 )
 _COLUMNS = {
     "duckdb": _STANDARD,
     "postgres": _STANDARD,
     # Names that nobody quoted are kept in capitals.
-    "snowflake": "SELECT LOWER(column_name) FROM information_schema.columns"
+    "snowflake": "SELECT LOWER(column_name), is_nullable FROM information_schema.columns"
     " WHERE table_schema = CURRENT_SCHEMA() AND table_name = UPPER($1) ORDER BY ordinal_position",
-    "bigquery": "SELECT column_name FROM INFORMATION_SCHEMA.COLUMNS WHERE table_name = $1 ORDER BY ordinal_position",
+    "bigquery": "SELECT column_name, is_nullable FROM INFORMATION_SCHEMA.COLUMNS WHERE table_name = $1"
+    " ORDER BY ordinal_position",
 }
 
 
-def _require_columns(db: Connection, table: Table) -> None:
-    found = _columns(db, table.name)
-    if found and found != list(table.names):
+def _grow(db: Connection, table: Table) -> None:
+    """Give a table of an earlier version the columns that its contract has more, where all of them may be null."""
+    found = {str(name): str(nullable) for name, nullable in db.query(_COLUMNS[db.dialect], table.name)}
+    if not found:
+        return
+    if list(found) != list(table.names[: len(found)]) or any(not c.nullable for c in table.columns[len(found) :]):
         raise BadInput(
             f"the warehouse's table {table.name} has columns {', '.join(found)}, its contract {', '.join(table.names)}",
             f"rename or drop {table.name}; publishing makes it anew",
         )
+    for statement in growth(table, db.dialect, found):
+        db.execute(statement)
+
+
+def growth(table: Table, dialect: str, found: Mapping[str, str]) -> list[str]:
+    """Statements that bring a table up to its contract.
+
+    Args:
+        found: the columns it has, each with YES where it may be null already and NO where not.
+    """
+    eased = [c.name for c in table.columns if c.nullable and found.get(c.name) == "NO"]
+    return [
+        *(column_ddl(table, column, dialect) for column in table.columns if column.name not in found),
+        *(f"ALTER TABLE {table.name} ALTER COLUMN {name} DROP NOT NULL" for name in eased),
+    ]

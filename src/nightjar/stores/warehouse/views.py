@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from nightjar.contracts import ITEMS, PUBLISH_LOG, RECOMMENDATIONS, USER_SCORES, Column
+from nightjar.contracts import DECISIONS, ITEMS, PUBLISH_LOG, RECOMMENDATIONS, USER_SCORES, Column
 from nightjar.contracts.render import view_ddl
 
 _ROW_SEPARATOR = "|| '|' ||"
@@ -71,9 +71,16 @@ CURRENT = View(
 
 SCORES = View(
     "v_user_scores_current",
-    "Where people stand in the night that publish_current names.",
+    "Where people stand and what is foretold of them, in the night that publish_current names.",
     (*_of(USER_SCORES.columns, "s"), (_USER_KEY, _key("s.shop", "s.user_id")), (_PUBLISH_ID, "c.publish_id")),
     "publish_current c\nJOIN user_scores s ON s.shop = c.shop AND s.dt = c.dt",
+)
+
+DECIDED = View(
+    "v_decisions_current",
+    "Whom to act on, and whom to leave alone to compare with, in the night that publish_current names.",
+    (*_of(DECISIONS.columns, "d"), (_USER_KEY, _key("d.shop", "d.user_id")), (_PUBLISH_ID, "c.publish_id")),
+    "publish_current c\nJOIN decisions d ON d.shop = c.shop AND d.dt = c.dt",
 )
 
 _HOURS_OLD = {
@@ -261,4 +268,4 @@ WHERE s.user_id IS NULL""",
 
 def views(dialect: str) -> list[View]:
     """In an order in which each may name those before it."""
-    return [CURRENT, SCORES, _freshness(dialect), FACT, DIM_ITEMS, DIM_USERS, DIM_NIGHTS, *crm_views(dialect)]
+    return [CURRENT, SCORES, DECIDED, _freshness(dialect), FACT, DIM_ITEMS, DIM_USERS, DIM_NIGHTS, *crm_views(dialect)]

@@ -1,0 +1,99 @@
+"""What the jobs that foretell read: people as of instants, side by side in features, labels and histories."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from nightjar.contracts import LABELS, SEQUENCES, USER_FEATURES, Partition, Table
+from nightjar.contracts.render import arrow_schema
+from nightjar.learn.checkpoint import load_model, save_model
+from nightjar.learn.dataset import concatenated
+from nightjar.learn.heads import Heads
+from nightjar.learn.histories import WHOLE, Histories, read_histories
+from nightjar.learn.vocabulary import Vocabulary
+from nightjar.stores.job import Job
+from nightjar.stores.lake import Lake
+
+#: Rows of `sequences` that are read at once.
+_READ_ROWS = 2**16
+
+HEADS = "heads.safetensors"
+
+
+class Instant(NamedTuple):
+    """Everybody with features as of a day's end, by pseudonym; row for row the same people."""
+
+    day: date
+    features: pa.Table
+    labels: pa.Table  #: as they are in the lake; of a night, without rows
+    histories: Histories
+    seconds: int  #: of the instant, since 1970-01-01 UTC
+
+    def where(self, which_B: NDArray[np.bool_]) -> Instant:
+        """These people only; labels stay."""
+        mask, people = pa.array(which_B), np.flatnonzero(which_B)
+        return self._replace(features=self.features.filter(mask), histories=self.histories.take(people))
+
+    @property
+    def instants_B(self) -> NDArray[np.int64]:
+        return np.full(self.features.num_rows, self.seconds, np.int64)
+
+
+def read_instant(job: Job, lake: Lake, at: Partition, vocabulary: Vocabulary | None, *, labelled: bool) -> Instant:
+    """Read one day: with labels those who have any, otherwise everybody; without a vocabulary nobody has a history."""
+    features, labels = rows(lake, USER_FEATURES, at), arrow_schema(LABELS).empty_table()
+    if labelled:
+        told = rows(lake, LABELS, at)
+        places = pc.index_in(features.column("user_id"), told.column("user_id").combine_chunks())
+        features, labels = features.filter(pc.is_valid(places)), told.take(pc.drop_null(places))
+    user_ids = features.column("user_id").combine_chunks()
+    found: list[Histories] = []
+    if vocabulary is not None and lake.has(at.of(SEQUENCES)):
+        files = lake.files(at.of(SEQUENCES))
+        found = list(read_histories(files, vocabulary, max_length=WHOLE, rows_per_batch=_READ_ROWS))
+    seconds = int(job.source.end_of(at.day).timestamp())
+    return Instant(at.day, features, labels, concatenated(found).of(user_ids), seconds)
+
+
+def rows(lake: Lake, table: Table, at: Partition) -> pa.Table:
+    """The table's partition of the day, in the order of its people."""
+    schema = arrow_schema(table)
+    tables = [pq.ParquetFile(file).read(columns=schema.names).cast(schema) for file in lake.files(at.of(table))]
+    return pa.concat_tables([schema.empty_table(), *tables]).sort_by("user_id")
+
+
+class Encoder(NamedTuple):
+    """A taught encoder and which task each of its heads answers."""
+
+    heads: Heads
+    vocabulary: Vocabulary
+    questions: tuple[str, ...]
+
+
+def save_heads(folder: Path, encoder: Encoder) -> None:
+    """The encoder as any model, and beside it the weights of its heads."""
+    save_model(folder, encoder.heads.encoder, encoder.heads.encoder.conf, encoder.vocabulary)
+    own = {name: tensor for name, tensor in encoder.heads.state_dict().items() if not name.startswith("encoder.")}
+    kept = {name: tensor.detach().contiguous() for name, tensor in own.items()}
+    save_file(kept, folder / HEADS, metadata={"questions": json.dumps(encoder.questions)})
+
+
+def load_heads(folder: Path) -> Encoder:
+    found = load_model(folder)
+    with safe_open(folder / HEADS, framework="pt") as file:
+        questions = tuple(json.loads(file.metadata()["questions"]))
+        own = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    heads = Heads(found.model, len(questions))
+    heads.load_state_dict(own, strict=False)
+    return Encoder(heads.eval(), found.vocabulary, questions)
