@@ -1,8 +1,24 @@
 """What a shop's data needs once a week: requests to be forgotten, retention, files, models.
 
-Runs on Sunday before the training, and by hand. The erasure has the shop to itself for the minutes that it takes: a
-night that is under way goes on between its jobs. Every task is safe to run twice, and each runs whatever became of
-those before it. What to do when a task is red: `docs/runbook.md`, one heading per task.
+### What
+
+People who asked for it are forgotten, days beyond `[retention]` go, small files are merged, and files and models that
+nobody needs are deleted.
+
+### When
+
+On Sunday before the training, and by hand.
+
+### Who
+
+Whoever filed a request with `make erase`; whoever pays for the disk. Each erasure is a row of `erasures`, without a
+name.
+
+### What if
+
+The erasure has the shop to itself for the minutes that it takes: a night that is under way goes on between its jobs.
+Every task is safe to run twice, and each runs whatever became of those before it. A task is red: read its heading in
+`docs/runbook.md`.
 """
 
 from __future__ import annotations

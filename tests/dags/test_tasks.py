@@ -187,7 +187,7 @@ def test_landing_wants_the_raw_logs_of_a_real_shop(dag: Any, script: Callable[[s
 
 @pytest.mark.parametrize(
     ("broken", "skipped"),
-    [("train", {"evaluate"}), ("marts", set()), ("features", set())],
+    [("train", {"evaluate"}), ("marts", set()), ("features", {"train_scores", "score_people", "decide"})],
     ids=["train", "marts", "features"],
 )
 def test_what_readers_do_not_need_costs_no_night_and_ends_it_red(
