@@ -22,7 +22,7 @@ def test_a_task_is_a_file_and_a_line() -> None:
     assert [name for name, task in TASKS.items() if name != task.name] == []
 
 
-@pytest.mark.parametrize("task", TASKS.values(), ids=str)
+@pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
 def test_labels_answer_or_are_silent(task: Task) -> None:
     flags = {task.label: [True, False, None]}
     asked = {task.judged_where: [True, True, True]} if task.judged_where else {}
@@ -32,7 +32,7 @@ def test_labels_answer_or_are_silent(task: Task) -> None:
         assert np.isnan(task.outcomes(labels(3, **flags, **none))).all()
 
 
-@pytest.mark.parametrize("task", TASKS.values(), ids=str)
+@pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
 def test_a_rule_gives_everybody_a_place_and_needs_no_history(task: Task) -> None:
     places_B = task.rule.score(features(4, hours_since_last_event=[1.0, 30.0, 900.0, 2.0]))
     assert places_B.shape == (4,)
