@@ -2,9 +2,8 @@
 
 Reads `session_events` of the history window, `identity`, and `items` of the night. Writes, visible in one step after
 the gate: `user_features` as of the end of the night's day; `labels` as of the latest day whose horizons
-are over, and as of the earlier instants that models learn from, where no night has left any; and for these days, where
-their own nights left none, the `items` and `user_features` that they would have written. Models are trained on
-features and labels of equal dt.
+are over; and for that day, where its own night left none, the `items` and `user_features` that the night
+would have written. Models are trained on features and labels of equal dt.
 Safe to run twice.
 """
 
@@ -41,48 +40,30 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     lake, at = Lake(job.home.lake), args.user_features
     lake.entry(at.of(SESSION_EVENTS))  # absence is an error, an empty day is not
     lake.entry(at.of(ITEMS))
+    labelled = at.on(at.day - timedelta(days=job.conf.labels.longest_days))
     items = lake.read(job.spark(), ITEMS, [at.of(ITEMS)])
 
     tonight = features(job, lake, items, at)
     staged, facts = [tonight], checked_features(job, lake, tonight, at)
-    judged, *earlier = labelled_instants(job, lake, at)
-    for instant in (judged, *earlier):
-        new, found = labelled(job, lake, items, instant, until=at.day)
-        staged, facts = staged + new, facts | found
-    outcomes = next(one for one in staged if one.table == LABELS)
+    if not has_features(job, lake, labelled):
+        known_items, known = features_of_then(job, lake, labelled)
+        staged += [*known_items, known]
+        if known.num_rows:  # a shop's first days have no earlier ones yet
+            facts |= checked_features(job, lake, known, labelled)
+    outcomes = labels(job, lake, items, labelled, until=at.day)
+    staged.append(outcomes)
+    if outcomes.num_rows:
+        facts |= checked_labels(job, lake, outcomes, labelled.of(LABELS))
     lake.commit(staged, facts=facts)
-    rates = facts.get((LABELS.name, judged.day), {})
+    rates = facts.get((LABELS.name, labelled.day), {})
     return {
         "rows_in": sum(lake.entry(part).num_rows for part in partitions(job, lake, at.day, until=at.day)),
         "rows_out": tonight.num_rows,
         "rows_rejected": 0,
-        "labelled_day": judged.day,
+        "labelled_day": labelled.day,
         "labelled_people": outcomes.num_rows,
-        "labelled_earlier": len(earlier),
         "label_rates": {name: rates.get(name) for name in LABEL_RATES},
     }
-
-
-def labelled_instants(job: Job, lake: Lake, at: Partition) -> list[Partition]:
-    """The latest day that can be labelled; then earlier ones that models need and that no night has labelled."""
-    conf, log = job.conf.labels, lake.days(job.shop, SESSION_EVENTS.name)
-    earlier = [at.on(day) for day in conf.learned_from(at.day, min(log))]
-    return [at.on(conf.judged_on(at.day)), *(one for one in earlier if not lake.has(one.of(LABELS)))]
-
-
-def labelled(job: Job, lake: Lake, items: DataFrame, at: Partition, *, until: date) -> tuple[list[Staged], Facts]:
-    """Labels as of the instant, and what its own night would have written, where it did not."""
-    staged: list[Staged] = []
-    facts: Facts = {}
-    if not has_features(job, lake, at):
-        known_items, known = features_of_then(job, lake, at)
-        staged += [*known_items, known]
-        if known.num_rows:  # a shop's first days have no earlier ones yet
-            facts |= checked_features(job, lake, known, at)
-    outcomes = labels(job, lake, items, at, until=until)
-    if outcomes.num_rows:
-        facts |= checked_labels(job, lake, outcomes, at.of(LABELS))
-    return [*staged, outcomes], facts
 
 
 def visits(job: Job, lake: Lake, as_of: date, *, until: date) -> DataFrame:

@@ -2,9 +2,8 @@
 
 Reads `session_events` and `events` of the history window, and `identity`. Writes, visible in one step after
 the gate: `items` and `sequences` as of the end of the night's day (for scoring) and as of `holdout_days` before
-it (for training), the `vocabulary` of the training window, and the `holdout` that follows it; also `sequences` as of
-the instants from which labels look ahead, where their own nights left none. Who is one person is asked as of the
-same instant: what a later login reveals is no part of the past, nor of its holdout.
+it (for training), the `vocabulary` of the training window, and the `holdout` that follows it. Who is one
+person is asked as of the same instant: what a later login reveals is no part of the past, nor of its holdout.
 Safe to run twice.
 """
 
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F
 
 from _gate import facts_by_day, gate, trailing_facts
-from nightjar.contracts import EVENTS, HOLDOUT, IDENTITY, ITEMS, SEQUENCES, SESSION_EVENTS, VOCABULARY, Partition, Table
+from nightjar.contracts import EVENTS, HOLDOUT, IDENTITY, ITEMS, SEQUENCES, SESSION_EVENTS, VOCABULARY, Table
 from nightjar.prep import sequences as prep
 from nightjar.prep.identity import as_of, of_persons
 from nightjar.prep.items import items_from
@@ -35,15 +34,13 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     for table in (SESSION_EVENTS, IDENTITY):
         lake.entry(at.of(table))  # the night's own must exist
     trained = at.day - timedelta(days=conf.holdout_days)
-    told = instants(job, lake, at)
-    first = min(told) - timedelta(days=conf.history_days - 1)
-    days = [first + timedelta(days=number) for number in range((at.day - first).days + 1)]
+    days = [trained + timedelta(days=shift) for shift in range(1 - conf.history_days, conf.holdout_days + 1)]
     visits = prep.people(read(job, lake, SESSION_EVENTS, days)).withColumn("event_dt", shop_day(job)).persist()
     log = read(job, lake, EVENTS, days).persist()
     identity = read(job, lake, IDENTITY, lake.days(job.shop, IDENTITY.name)).persist()
 
     items, histories = {}, {}
-    for day in told:
+    for day in (trained, at.day):
         # Each instant looks back equally far: the night that trains on a day finds what that day's own night found.
         since = F.lit(day - timedelta(days=conf.history_days))
         known = log.where(F.col("dt") > since)
@@ -73,7 +70,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
             max_events=conf.max_events,
             instant=job.source.end_of(day),
         )
-        if staged.num_rows or day == at.day:  # a shop's first days have no earlier instants yet
+        if staged.num_rows or day == at.day:  # a shop's first days have no training window yet
             gate(job, lake, SEQUENCES, frame, seen, sequences_suite(job.conf), on)
         facts |= facts_by_day(SEQUENCES, seen)
     lake.commit([*items.values(), *histories.values(), vocabulary, holdout], facts=facts)
@@ -86,15 +83,6 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         "training_people": histories[trained].num_rows,
         "holdout_people": holdout.num_rows,
     }
-
-
-def instants(job: Job, lake: Lake, at: Partition) -> list[date]:
-    """The night's, the recommender's, and those that labels look ahead from, unless a night has told of them."""
-    conf, log = job.conf, lake.days(job.shop, SESSION_EVENTS.name)
-    trained = at.day - timedelta(days=conf.sequences.holdout_days)
-    labelled = [conf.labels.judged_on(at.day), *conf.labels.learned_from(at.day, min(log))]
-    missing = [day for day in labelled if day >= min(log) and not lake.has(at.on(day))]
-    return list(dict.fromkeys([trained, at.day, *missing]))
 
 
 def read(job: Job, lake: Lake, table: Table, days: list[date]) -> DataFrame:

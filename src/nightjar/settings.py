@@ -192,7 +192,10 @@ class Labels(Section):
         return night - timedelta(days=self.longest_days)
 
     def learned_from(self, night: date, log_begins: date) -> list[date]:
-        """Instants whose windows end before models are judged, latest first, as far as the log tells enough of them."""
+        """Instants whose windows end before models are judged, latest first, with enough of the log before them.
+
+        Their own nights left features and histories of them, and later nights their labels.
+        """
         latest = self.judged_on(night) - timedelta(days=self.longest_days)
         days = [latest - timedelta(days=self.step_days * back) for back in range(self.instants)]
         return [day for day in days if day - log_begins >= timedelta(days=self.min_history_days)]
