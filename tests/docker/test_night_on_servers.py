@@ -19,7 +19,16 @@ import pytest
 from jobs.ops.airflow_api import AirflowApi
 from jobs.ops.nightly import watch
 from tests.docker.servers import Servers, deployed
-from whole_nights import KEY, SHOP, SMALL, command, lake_contents, same_words, server_contents, warehouse_contents
+from tests.ops.whole_nights import (
+    KEY,
+    SHOP,
+    SMALL,
+    command,
+    lake_contents,
+    same_words,
+    server_contents,
+    warehouse_contents,
+)
 
 from nightjar.stores.home import Home
 

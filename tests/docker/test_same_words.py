@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nights
-import postgres_server
-from whole_nights import same_words, server_contents, warehouse_contents
+from tests.ops.whole_nights import same_words, server_contents, warehouse_contents
+from tests.stores import nights, postgres_server
 
 from nightjar.stores.home import Home
 from nightjar.stores.warehouse import DuckDbFile, Postgres

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from jobs.ops.services import USER, Running, password_file, start_airflow, stop
-from whole_nights import SHOP, SMALL, environment, free_port
+from tests.ops.whole_nights import SHOP, SMALL, environment, free_port
 
 from nightjar.stores.home import Home
 

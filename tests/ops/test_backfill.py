@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from jobs.ops import backfill
 from jobs.ops.services import Running, api, start_airflow, stop
-from whole_nights import (
+from tests.ops.whole_nights import (
     SHOP,
     command,
     environment,
@@ -101,7 +101,7 @@ def airflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[H
 @live
 def test_a_cleared_task_runs_alone_and_changes_nothing_else(airflow: tuple[Home, Running]) -> None:
     from jobs.ops.nightly import Request, watch
-    from whole_nights import SMALL
+    from tests.ops.whole_nights import SMALL
 
     home, running = airflow
     connection = api(home, running)

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
-import nights
 import pytest
 import yaml
 from jobs.ops import bi
 from jobs.ops.services import secret
 from jobs.ops.setup import SUPERSET
+from tests.stores import nights
 
 from nightjar.contracts import BadInput
 from nightjar.settings import load_conf

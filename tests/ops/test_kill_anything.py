@@ -21,7 +21,7 @@ import pytest
 from jobs.ops import services
 from jobs.ops.airflow_api import AirflowApi
 from jobs.ops.nightly import Request
-from whole_nights import SHOP, SMALL, command, environment, free_port, lake_contents, warehouse_contents
+from tests.ops.whole_nights import SHOP, SMALL, command, environment, free_port, lake_contents, warehouse_contents
 
 from nightjar.stores.home import Home
 

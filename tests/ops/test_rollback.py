@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nights
 import pytest
+from tests.stores import nights
 
 from nightjar.settings import repository
 from nightjar.stores.home import Home

@@ -4,8 +4,8 @@ import re
 from datetime import timedelta
 
 import pytest
-from healthy import DAY, ROWS, VIOLATIONS, day_facts, table_frame
-from test_gate import CONF, passing_facts
+from tests.quality.healthy import DAY, ROWS, VIOLATIONS, day_facts, table_frame
+from tests.quality.test_gate import CONF, passing_facts
 
 from nightjar.contracts import EVENTS, SEQUENCES, TABLES
 from nightjar.quality.docs import add_page

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from healthy import (
+from tests.quality.healthy import (
     DAY,
     MIDNIGHT,
     ROWS,

@@ -4,7 +4,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from healthy import DAY, ROWS, VIOLATIONS, day_facts, event, table_frame
+from tests.quality.healthy import DAY, ROWS, VIOLATIONS, day_facts, event, table_frame
 
 from nightjar.contracts import DATA_QUALITY, EVENTS, IDENTITY, TABLES, GateFailed
 from nightjar.quality.facts import NULLABLE_EVENT_COLUMNS, events_facts

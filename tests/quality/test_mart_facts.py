@@ -7,8 +7,8 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from healthy import DAY, MART_ROWS, Row, table_frame
 from tests.prep.small_visits import sessions_of, step, visit
+from tests.quality.healthy import DAY, MART_ROWS, Row, table_frame
 
 from nightjar.contracts import (
     CART_ABANDONMENT,

@@ -1,5 +1,5 @@
 import pytest
-from healthy import LISTED, VIOLATIONS
+from tests.quality.healthy import LISTED, VIOLATIONS
 
 from nightjar.contracts import TABLES
 from nightjar.quality.suites import LISTED_VALUES, SUITES

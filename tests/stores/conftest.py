@@ -6,9 +6,8 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-import nights
-import postgres_server
 import pytest
+from tests.stores import nights, postgres_server
 
 from nightjar.stores.warehouse import DuckDbFile, Postgres, Warehouse
 

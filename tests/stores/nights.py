@@ -1,7 +1,8 @@
 """Small nights for the warehouse's tests, and processes that can be killed at a named point.
 
 python nights.py TARGET FILE POINT publishes a saved night, python nights.py TARGET --to=NIGHT POINT rolls back to one.
-With SERVER, a process, after the point, that is killed there with all below it, and the publisher is not.
+With SERVER, a process, after the point, that is killed there with all below it, and the publisher is not; the
+repository's root must then be on PYTHONPATH.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jobs.ops.postgres import kill_family
 
 from nightjar.contracts import (
     DAILY_KPIS,
@@ -360,6 +360,8 @@ def _main(target: str, what: str, point: str, server: str = "") -> None:
 
     def passing(name: str) -> None:
         if name == point and server:
+            from jobs.ops.postgres import kill_family
+
             kill_family(int(server))
         elif name == point:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import nights
 import pytest
-from nights import DAY, LISTS, SHOP
+from tests.stores import nights
+from tests.stores.nights import DAY, LISTS, SHOP
 
 from nightjar.contracts import BadInput
 from nightjar.stores import exports

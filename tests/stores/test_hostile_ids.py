@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from postgres_server import running
+from tests.stores.postgres_server import running
 
 from nightjar.stores.exports import SHAPES, Person
 from nightjar.stores.warehouse.duckdb_file import DuckDbFile

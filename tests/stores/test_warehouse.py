@@ -14,9 +14,9 @@ from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-import nights
 import pytest
-from nights import CHANGED, DAY, LISTS, POINTS, SHOP, ask, current, everything, expected, put
+from tests.stores import nights
+from tests.stores.nights import CHANGED, DAY, LISTS, POINTS, SHOP, ask, current, everything, expected, put
 
 from nightjar.contracts import (
     CART_ABANDONMENT,

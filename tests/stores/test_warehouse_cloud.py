@@ -12,10 +12,10 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-import nights
 import pyarrow as pa
 import pytest
-from nights import SHOP
+from tests.stores import nights
+from tests.stores.nights import SHOP
 
 from nightjar.contracts import PUBLISH_LOG, BadInput
 from nightjar.settings import Publish

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
-import nights
 import pytest
-from nights import DAY, LISTS, SHOP, put
+from tests.stores import nights
+from tests.stores.nights import DAY, LISTS, SHOP, put
 
 from nightjar.contracts import BadInput
 from nightjar.stores.warehouse import DuckDbFile, sample

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import nights
 import pyarrow.parquet as pq
 import pytest
-from nights import SHOP
+from tests.stores import nights
+from tests.stores.nights import SHOP
 
 from nightjar.contracts import USERS
 from nightjar.stores.exports import export, forget

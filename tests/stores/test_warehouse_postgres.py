@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import nights
-import postgres_server
 import pytest
 from jobs.ops.postgres import Server
+from tests.stores import nights, postgres_server
 
 from nightjar.contracts import BadInput
-from nightjar.settings import Publish
+from nightjar.settings import Publish, repository
 from nightjar.stores.home import Home
 from nightjar.stores.warehouse import DuckDbFile, Postgres, open_warehouse
 
@@ -74,7 +74,9 @@ def test_the_server_killed_anywhere_readers_see_a_whole_night_and_the_next_run_m
     nights.put(warehouse, nights.night(tmp_path / "first"))
     night = nights.night(tmp_path / "second", nights.CHANGED)
     file = nights.saved(night, tmp_path / "night.json")
-    struck = subprocess.run(nights.argv(warehouse, file, point, durable.pid), capture_output=True, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(repository())}
+    argv = nights.argv(warehouse, file, point, durable.pid)
+    struck = subprocess.run(argv, env=environment, capture_output=True, text=True)
     # After its last statement a publisher may end well: nothing is left that could be lost.
     assert struck.returncode == 1 or done, struck.stderr
     assert len(list(night.new_users.glob("*.parquet"))) == (1 if struck.returncode else 0)

@@ -7,9 +7,9 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-import nights
 import pytest
-from nights import DAY, LISTS, SHOP, ask, current, everything, expected, put
+from tests.stores import nights
+from tests.stores.nights import DAY, LISTS, SHOP, ask, current, everything, expected, put
 
 from nightjar.contracts import BadInput
 from nightjar.stores.warehouse import DuckDbFile, Rollback, Warehouse, history, rollback

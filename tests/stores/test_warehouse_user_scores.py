@@ -7,11 +7,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import nights
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from nights import DAY, ask, put
+from tests.stores import nights
+from tests.stores.nights import DAY, ask, put
 
 from nightjar.contracts import USER_SCORES, GateFailed
 from nightjar.settings import repository

@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import nights
 import pytest
-from nights import DAY, LISTS, SHOP, ask
+from tests.stores import nights
+from tests.stores.nights import DAY, LISTS, SHOP, ask
 
 from nightjar.stores.warehouse import Warehouse, publish, rollback
 from nightjar.stores.warehouse.views import views

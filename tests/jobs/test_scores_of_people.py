@@ -1,0 +1,128 @@
+"""From what nights have left behind to scores of everybody: both jobs as the night starts them, on a planted lake."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tests.jobs.test_publish import SOURCE
+from tests.predict.people import rows_of
+
+from nightjar.contracts import FORETOLD, LABELS, PROMOTIONS, SEQUENCES, USER_FEATURES, Table
+from nightjar.contracts.render import arrow_schema
+from nightjar.settings import load_conf, repository
+from nightjar.stores.home import Home
+from nightjar.stores.lake import Lake
+from nightjar.stores.ledgers import read_rows
+from nightjar.stores.tracking import Tracking
+
+NIGHT = date(2001, 3, 15)
+LABELLED = load_conf().labels
+JUDGED = LABELLED.judged_on(NIGHT)
+LEARNED = LABELLED.learned_from(NIGHT, date(2000, 1, 1))
+PEOPLE = 600
+
+
+def stage(lake: Lake, table: Table, day: date, rows: pa.Table) -> None:
+    lake.commit([lake.stage_arrow(rows, table, "acme", "test", days=[day])])
+
+
+def fill(lake: Lake, day: date) -> None:
+    """Who was silent for long leaves, with chance; who bought often buys."""
+    random = np.random.default_rng(day.toordinal())
+    hours, orders = random.uniform(0, 600, PEOPLE), random.integers(0, 6, PEOPLE)
+    leaves = random.random(PEOPLE) < 1 / (1 + np.exp((200 - hours) / 40))
+    buys = random.random(PEOPLE) < (1 + orders) / 8
+    days = {"dt": [day] * PEOPLE}
+    features = {"hours_since_last_event": hours, "num_orders": orders.astype(np.int32)}
+    # The rule of purchases looks at the latest one: here it says nothing, and models must find the number of orders.
+    features["hours_since_last_purchase"] = random.uniform(0, 99, PEOPLE)
+    stage(lake, USER_FEATURES, day, rows_of(USER_FEATURES, PEOPLE, {**days, **features}))
+    stage(lake, SEQUENCES, day, arrow_schema(SEQUENCES).empty_table())
+    eligible = hours <= 24 * LABELLED.churn_days
+    said = {
+        "churn_eligible": eligible,
+        "churned": pa.array(leaves, mask=~eligible),
+        "purchased_next": buys,
+        "observed_until": [day + timedelta(days=LABELLED.longest_days)] * PEOPLE,
+    }
+    stage(lake, LABELS, day, rows_of(LABELS, PEOPLE, {**days, **said}))
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "acme.toml"
+    path.write_text(SOURCE)
+    return path
+
+
+@pytest.fixture
+def lake(home: Home) -> Lake:
+    lake = Lake(home.lake)
+    for day in (NIGHT, JUDGED, *LEARNED):
+        fill(lake, day)
+    return lake
+
+
+def run(job: str, source: Path, *more: str) -> dict[str, Any]:
+    script = repository() / "jobs" / f"{job}.py"
+    argv = [sys.executable, str(script), "--source", str(source), "--user_features", f"acme/user_features/dt={NIGHT}"]
+    done = subprocess.run([*argv, *more], capture_output=True, text=True, env=dict(os.environ), timeout=300)
+    assert done.returncode == 0, done.stderr
+    said: dict[str, Any] = json.loads(Home.from_environment().result("acme", NIGHT, job).read_text())["counts"]
+    return said
+
+
+def test_what_was_learned_is_foretold_of_everybody_who_is_asked_about(home: Home, lake: Lake, source: Path) -> None:
+    learned = run("train_scores", source)
+    assert learned["tasks"]["purchase"]["promoted"] is True
+    assert learned["contest"]["purchase"]["trees"]["ahead_of_rule"][1] > 0.1
+    assert learned["tasks"]["churn"]["serving"] == "rule"  # the planted truth is the rule itself
+    assert "click" not in learned["tasks"]  # nobody was shown anything
+    decided = {row["model_name"]: row for row in read_rows(lake, PROMOTIONS, PROMOTIONS.at("acme", NIGHT))}
+    assert decided["nightjar_acme_purchase"]["decision"] == "promoted"
+    assert decided["nightjar_acme_churn"]["decision"] == "kept"
+
+    told = run("score_people", source)
+    assert told["without_champion"] == ["cart_conversion", "click", "coupon_use"]
+    files = lake.files(FORETOLD.at("acme", NIGHT))
+    rows = pa.concat_tables([pq.ParquetFile(file).read() for file in files]).to_pylist()
+    features = [pq.ParquetFile(file).read() for file in lake.files(USER_FEATURES.at("acme", NIGHT))]
+    known = {row["user_id"]: row for row in pa.concat_tables(features).to_pylist()}
+    by_task = {name: [row for row in rows if row["score_name"] == name] for name in ("churn", "purchase")}
+    assert len(by_task["purchase"]) == PEOPLE
+    asked = {name for name, row in known.items() if row["hours_since_last_event"] <= 24 * LABELLED.churn_days}
+    assert {row["user_id"] for row in by_task["churn"]} == asked
+    probabilities = {row["user_id"]: row["probability"] for row in by_task["purchase"]}
+    often = np.mean([probabilities[name] for name, row in known.items() if row["num_orders"] == 5])
+    never = np.mean([probabilities[name] for name, row in known.items() if row["num_orders"] == 0])
+    assert (never, often) == pytest.approx((1 / 8, 6 / 8), abs=0.1)
+    likely = [row for row in by_task["purchase"] if row["decile"] == 10]
+    assert all("num_orders" in row["reasons"] for row in likely)
+    assert {row["contender"] for row in by_task["churn"]} == {"rule"}
+
+
+def test_a_young_model_is_not_learned_again_and_force_learns_it(home: Home, lake: Lake, source: Path) -> None:
+    one = ("--set", 'predict.tasks=["purchase"]')
+    run("train_scores", source, *one)
+    assert run("train_scores", source, *one)["reason"] == "every task has a model that is young enough"
+    assert run("train_scores", source, *one, "--set", "predict.force=true")["tasks"]["purchase"]["promoted"] is True
+    champion = Tracking(home, "acme", "purchase").champion()
+    assert champion is not None
+    assert (champion.version, champion.as_of) == ("2", JUDGED)
+
+
+def test_a_short_log_and_no_task_at_all_cost_nothing(home: Home, source: Path) -> None:
+    fill(Lake(home.lake), NIGHT)
+    assert "too short" in run("train_scores", source)["reason"]
+    assert run("score_people", source)["rows_out"] == 0
+    assert run("train_scores", source, "--set", "predict.tasks=[]")["reason"] == "no task is configured"
