@@ -35,7 +35,7 @@ class DataDocs(_OfRun):
 
 
 class Mlflow(BaseOperatorLink):  # type: ignore[misc]
-    """The model that the task made or used; nowhere without `NIGHTJAR_MLFLOW_URL`, which `make ui` sets."""
+    """The run that trained, or the model that was used; nowhere without `NIGHTJAR_MLFLOW_URL`, which `make ui` sets."""
 
     name = "MLflow"
 
@@ -43,6 +43,8 @@ class Mlflow(BaseOperatorLink):  # type: ignore[misc]
         server, said = os.environ.get("NIGHTJAR_MLFLOW_URL", "").rstrip("/"), operator.said
         if not server or not said:
             return ""
-        model = f"{server}/#/models/nightjar_{said['partition'].split('/')[0]}"
-        version = (said.get("counts") or {}).get("model_version")
-        return f"{model}/versions/{version}" if version else model
+        counts = said.get("counts") or {}
+        model = f"models/nightjar_{said['partition'].split('/')[0]}"
+        version = counts.get("model_version")
+        page = counts.get("mlflow_page") or (f"{model}/versions/{version}" if version else model)
+        return f"{server}/#/{page}"

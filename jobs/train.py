@@ -96,6 +96,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         "trained": True,
         "reason": reason,
         "model_version": version.version,
+        "mlflow_page": tracking.page(version.run_id),
         "val_ndcg@10": outcome["best_ndcg"],
         "epochs": outcome["epoch"],
         "restarts": outcome["restarts"],

@@ -259,6 +259,10 @@ def test_buttons_lead_behind_airflows_login(
     task._tell(given, night)
     model = "http://127.0.0.1:5000/#/models/nightjar_synthetic"
     assert links["MLflow"].get_link(task, ti_key=key) == f"{model}/versions/3"
+    said["counts"] |= {"mlflow_page": "experiments/1/runs/0af3"}
+    result("train").write_text(json.dumps(said))
+    task._tell(given, night)
+    assert links["MLflow"].get_link(task, ti_key=key) == "http://127.0.0.1:5000/#/experiments/1/runs/0af3"
 
 
 def test_a_job_is_told_which_task_it_belongs_to(dag: Any, script: Callable[[str], Path]) -> None:

@@ -105,6 +105,7 @@ def test_a_night_trains_once_and_logs_everything(home: Home) -> None:
     tracking = Tracking(home, "synthetic")
     version = tracking.version("1")
     assert version.as_of == PAST
+    assert counts["mlflow_page"] == f"experiments/1/runs/{version.run_id}"
     assert tracking.champion() is None
     loaded = load_model(tracking.download(version))
     assert loaded.vocabulary.items == tuple(RING)

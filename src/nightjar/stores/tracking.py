@@ -97,6 +97,10 @@ class Tracking:
         """Say of a run whose process is gone that it was killed."""
         self._client().set_terminated(run_id, "KILLED")
 
+    def page(self, run_id: str) -> str:
+        """Where MLflow's own pages show a run, below the server's address and `#/`."""
+        return f"experiments/{self._experiment()}/runs/{run_id}"
+
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
 
