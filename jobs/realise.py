@@ -10,7 +10,6 @@ Safe to run twice: late sessions change the counts, nothing else does. A night t
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -60,10 +59,7 @@ def not_judged(lake: Lake, job: Job, at: Partition, *, replayed: bool) -> str | 
     """Why there is nothing to judge; a shop's first nights have none before them."""
     if not all(lake.has(at.of(table)) for table in (RECOMMENDATIONS, SEQUENCES, ITEMS)):
         return "it has no recommendations"
-    result = job.home.result(at.shop, at.day, "publish")
-    if replayed or (result.is_file() and json.loads(result.read_text(encoding="utf-8"))["status"] == "done"):
-        return None
-    return "it was not published"
+    return None if replayed or job.was_published(at) else "it was not published"
 
 
 def acts_after(lake: Lake, job: Job, at: Partition, until: Partition) -> acts.Acts:

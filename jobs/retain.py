@@ -82,8 +82,8 @@ def needed_days(conf: Conf, source: Source) -> dict[str, int]:
         "user_features": as_of,
         "labels": as_of,
         "marts": max(marts, compared, conf.watch.trailing_nights) + 1,
-        "foretold": 1,
-        "decisions": 1,
+        "foretold": max(conf.watch.trailing_nights, conf.labels.longest_days) + 1,
+        "decisions": conf.labels.longest_days + 1,
         "recommendations": max(compared, conf.watch.trailing_nights, conf.realised.window_days) + 1,
     }
 

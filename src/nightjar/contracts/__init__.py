@@ -25,6 +25,7 @@ from nightjar.contracts.published import (
     USER_SCORES,
     USERS,
 )
+from nightjar.contracts.realised import JUDGED, REALISED_CALIBRATION, REALISED_DECISIONS, REALISED_SCORES
 from nightjar.contracts.rules import BOT_RULES, ROW_RULES
 from nightjar.contracts.sequences import CATEGORY_CODES, HOLDOUT, ITEMS, SEQUENCES, VOCABULARY
 from nightjar.contracts.sessions import SESSION_EVENTS, SESSION_RENAMES, SESSIONS
@@ -55,10 +56,13 @@ TABLES: dict[str, Table] = {
         PUBLISH_LOG,
         PROMOTIONS,
         DATA_QUALITY,
-        REALISED,
+        *JUDGED,
         ERASURES,
     )
 }
+
+#: Tables by day whose every day the warehouse keeps.
+KEPT_DAYS = (*MARTS, *JUDGED)
 
 __all__ = [
     "BAD_DATA",
@@ -83,6 +87,8 @@ __all__ = [
     "IDENTITY_LINKS",
     "ITEMS",
     "ITEM_KINDS",
+    "JUDGED",
+    "KEPT_DAYS",
     "LABELS",
     "MARTS",
     "PERSON_COLUMNS",
@@ -90,6 +96,9 @@ __all__ = [
     "PUBLISH_LOG",
     "QUARANTINE",
     "REALISED",
+    "REALISED_CALIBRATION",
+    "REALISED_DECISIONS",
+    "REALISED_SCORES",
     "RECOMMENDATIONS",
     "ROW_RULES",
     "SEQUENCES",

@@ -87,6 +87,7 @@ class Decision:
     judge: Callable[[Scored, Decisions], Judged]
     offer: Callable[[Decisions], str]
     most: Callable[[Decisions], int]  #: people to act on, at most
+    outcome: str | None  #: column of `labels` that acting is meant to move
     budget: Callable[[Decisions], float] | None = None  #: what all offers together may cost; None: they cost nothing
     keeps_aside: bool = True  #: a control group; a suspicion of fraud is looked at, whoever it is
 
@@ -314,21 +315,40 @@ DECIDED: dict[str, Decision] = {
             _coupon,
             offer=lambda conf: conf.coupon_offer,
             most=lambda conf: conf.coupon_most,
+            outcome="purchased_next",
             budget=lambda conf: conf.coupon_budget,
         ),
         Decision(
-            "retention", (CHURN,), _retention, lambda conf: conf.retention_offer, lambda conf: conf.retention_most
+            "retention",
+            (CHURN,),
+            _retention,
+            lambda conf: conf.retention_offer,
+            lambda conf: conf.retention_most,
+            outcome="churned",
         ),
         Decision(
-            "promotion", (PURCHASE,), _promotion, lambda conf: conf.promotion_offer, lambda conf: conf.promotion_most
+            "promotion",
+            (PURCHASE,),
+            _promotion,
+            lambda conf: conf.promotion_offer,
+            lambda conf: conf.promotion_most,
+            outcome="purchased_next",
         ),
-        Decision("cart_reminder", (CART,), _cart_reminder, lambda conf: conf.cart_offer, lambda conf: conf.cart_most),
+        Decision(
+            "cart_reminder",
+            (CART,),
+            _cart_reminder,
+            lambda conf: conf.cart_offer,
+            lambda conf: conf.cart_most,
+            outcome="cart_converted",
+        ),
         Decision(
             "fraud_review",
             (FRAUD,),
             _fraud_review,
             lambda _: "review",
             lambda conf: conf.review_most,
+            outcome=None,
             keeps_aside=False,
         ),
     )

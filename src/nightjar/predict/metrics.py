@@ -154,6 +154,19 @@ def expected_calibration_error(y: Labels, scores: Floats, num_bins: int = NUM_BI
     return float(np.average(abs(curve.predicted - curve.observed), weights=curve.num_people)) if len(y) else math.nan
 
 
+def calibration_error_by_chance(scores: Floats, num_bins: int = NUM_BINS) -> float:
+    """What `expected_calibration_error` is expected to be on people whose probabilities are right; NaN of nobody.
+
+    The mean distance of a group's share from its probability, were the share normal: sqrt(2 p (1 - p) / (pi n)).
+
+    >>> round(calibration_error_by_chance(np.full(50, 0.5)), 6)  # sqrt(0.5 / (50 pi))
+    0.056419
+    """
+    curve = reliability(np.zeros(len(scores), np.int64), scores, num_bins)
+    chance = np.sqrt(2 * curve.predicted * (1 - curve.predicted) / (math.pi * curve.num_people))
+    return float(np.average(chance, weights=curve.num_people)) if len(scores) else math.nan
+
+
 class Gains(NamedTuple):
     """Of each depth, a share of people from the highest score down: what is found there."""
 

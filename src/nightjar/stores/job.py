@@ -53,6 +53,11 @@ class Job:
     def shop(self) -> str:
         return self.source.name
 
+    def was_published(self, at: Partition) -> bool:
+        """Whether anybody could see the night."""
+        result = self.home.result(at.shop, at.day, "publish")
+        return result.is_file() and json.loads(result.read_text(encoding="utf-8"))["status"] == "done"
+
     def spark(self) -> SparkSession:
         from nightjar.stores.spark import session
 
