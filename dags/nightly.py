@@ -40,6 +40,7 @@ from nightjar import contracts
 AT_TWO = at("0 2 * * *")
 
 MARTS = tuple(table.name for table in contracts.MARTS)
+DAYS = tuple(table.name for table in contracts.KEPT_DAYS)
 
 with DAG(
     "nightly",
@@ -162,6 +163,13 @@ with DAG(
         table="foretold",
         doc_md=doc("decide", "Say whom to offer a coupon, to remind, to win back, within the budget."),
     )
+    realise_scores = python_job(
+        "realise_scores",
+        inlets=tables("foretold decisions labels user_features"),
+        outlets=tables("realised_scores realised_calibration realised_decisions"),
+        table="user_features",
+        doc_md=doc("realise_scores", "Hold what a past night foretold and decided against what people did since."),
+    )
     score = spark_job(
         "score",
         inlets=tables("sequences items"),
@@ -171,14 +179,14 @@ with DAG(
     )
     watch = watching(
         "watch",
-        inlets=tables("events items recommendations daily_kpis funnels"),
+        inlets=tables("events items recommendations daily_kpis funnels foretold realised_scores"),
         outlets=tables("data_quality"),
         doc_md=doc("watch", "Hold inputs, scores and lists against the nights before, before anybody sees them."),
     )
     publish = python_job(
         "publish",
         inlets=tables(
-            "recommendations items sequences user_features foretold decisions promotions data_quality", *MARTS
+            "recommendations items sequences user_features foretold decisions promotions data_quality", *DAYS
         ),
         outlets=[WAREHOUSE],
         table="recommendations",
@@ -186,7 +194,10 @@ with DAG(
     )
     report = python_job(
         "report",
-        inlets=tables("recommendations items sessions events realised promotions data_quality daily_kpis funnels"),
+        inlets=tables(
+            "recommendations items sessions events promotions data_quality daily_kpis funnels foretold decisions",
+            *(table.name for table in contracts.JUDGED),
+        ),
         table="recommendations",
         more=("--link", "{{ night(params, dag_run).link }}"),
         trigger_rule="all_done",
@@ -203,5 +214,6 @@ with DAG(
     sequences >> [features, marts]
     identity >> realise
     [features, champion] >> train_scores >> score_people >> decide
-    [decide, marts, realise] >> settled >> watch
-    [evaluate, publish, report, decide, marts, realise] >> verdict
+    features >> realise_scores
+    [decide, marts, realise, realise_scores] >> settled >> watch
+    [evaluate, publish, report, decide, marts, realise, realise_scores] >> verdict

@@ -1,12 +1,12 @@
 """Show one night's recommendations to the warehouse's readers.
 
 Reads:  recommendations, sequences (who is eligible), items, promotions and data_quality of the night;
-        user_features, foretold, decisions and the analysis tables, where there are any; mapping rows that wait under
-        secrets/users/.
+        user_features, foretold, decisions, what is realised of earlier nights and the analysis tables, where there are
+        any; mapping rows that wait under secrets/users/.
 Writes: the warehouse of conf.publish.target, in one transaction; then the files of conf.publish.exports, each
         folder by one rename.
 Again:  the same rows change nothing; other rows replace the night and add a row to publish_log, or
-        replace a day of an analysis table.
+        replace a day of an analysis table or of what is realised.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nightjar.contracts import (
     DECISIONS,
     FORETOLD,
     ITEMS,
-    MARTS,
+    KEPT_DAYS,
     PROMOTIONS,
     SEQUENCES,
     USER_FEATURES,
@@ -70,7 +70,7 @@ def tonight(lake: Lake, partition: Partition, job: Job) -> Night:
         num_candidates=entry.facts.get("least_candidates", entry.facts.get("num_candidates")),
         marts=[
             MartDay(partition.of(table).on(day), mart.content_hash, mart.num_rows, mart.files)
-            for table in MARTS
+            for table in KEPT_DAYS
             for day, mart in lake.entries(partition.shop, table.name).items()
         ],
         features=lake.files(features) if lake.has(features) else [],

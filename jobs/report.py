@@ -1,7 +1,7 @@
 """The night on one page, for a person.
 
 Reads the results of the night's jobs, facts and ledgers of the lake, `recommendations` of the night and
-of the night before, `items`, the alias `champion`. Writes `<home>/reports/<shop>/<day>.html`.
+of the night before, `items`, `foretold`, `decisions`, the alias `champion`. Writes `<home>/reports/<shop>/<day>.html`.
 What is missing is said on the page: no step has to have run. Safe to run twice.
 """
 
@@ -21,11 +21,16 @@ import pyarrow.compute as pc
 from nightjar.contracts import (
     DAILY_KPIS,
     DATA_QUALITY,
+    DECISIONS,
     EVENTS,
+    FORETOLD,
     FUNNELS,
     ITEMS,
     PROMOTIONS,
     REALISED,
+    REALISED_CALIBRATION,
+    REALISED_DECISIONS,
+    REALISED_SCORES,
     RECOMMENDATIONS,
     SESSIONS,
     BadInput,
@@ -33,12 +38,13 @@ from nightjar.contracts import (
     Table,
 )
 from nightjar.contracts.marts import ALL
-from nightjar.monitor import digest, drift, lists, night, realised
+from nightjar.monitor import digest, drift, lists, night, people, realised, scores
 from nightjar.monitor.page import render
 from nightjar.monitor.verdict import Verdict, judge, late
+from nightjar.predict.decisions import DECIDED
 from nightjar.stores.files import write_atomically
 from nightjar.stores.job import Job, arguments, run
-from nightjar.stores.lake import Lake, batches
+from nightjar.stores.lake import Lake, batches, read_columns
 from nightjar.stores.ledgers import read_rows
 from nightjar.stores.post import call_webhook, send_mail
 from nightjar.stores.touched import TOUCHED, Outside
@@ -107,20 +113,27 @@ def tonight(job: Job, lake: Lake, at: Partition, folder: Path) -> night.Night:
         run_id=job.run_id,
         # Raw logs of another shop come from outside: nobody wrote them for us.
         steps=tuple(one for one in steps if one.name != "simulate" or one.status != "missing"),
-        checks=tuple(one for one in found if one.expectation not in drift.WATCHED),
+        checks=tuple(
+            one
+            for one in found
+            if one.expectation not in drift.WATCHED and not people.is_of_people(one.table, one.expectation)
+        ),
         watched=tuple(one for one in found if one.expectation in drift.WATCHED),
         kpis=kpis(lake, at),
         funnel=funnel(lake, at),
         realised=judged_nights,
         effects=tuple(night.Effect(name, one.mean, one.low, one.high) for name, one in effects.items()),
         movers=movers(lake, at, shown, yesterday),
-        judged=tuple(judged(lake, at, job.conf.watch.trailing_nights)),
+        judged=tuple(judged(job, lake, at, job.conf.watch.trailing_nights)),
         trend=tuple(trend(lake, at, job.conf.gate.trailing_days)),
-        trial=trial(lake, at),
+        trial=trial(job, lake, at),
         champion=champion(job),
         recommended=recommended(lake, at, shown, yesterday),
         overlap_yesterday=overlap_yesterday(job, at, next(one for one in steps if one.name == "publish")),
         publish_target=job.conf.publish.target,
+        of_people=tuple(one for one in found if people.is_of_people(one.table, one.expectation)),
+        scores=foretold(job, lake, at),
+        decisions=decided(job, lake, at),
         docs_link=os.path.relpath(docs, folder) if docs.is_file() else None,
     )
 
@@ -155,9 +168,10 @@ def num_rows(lake: Lake, partition: Partition) -> int | None:
     return lake.entry(partition).num_rows if lake.has(partition) else None
 
 
-def trial(lake: Lake, at: Partition) -> night.Trial | None:
-    """The night's latest decision."""
-    rows = read_rows(lake, PROMOTIONS, at.of(PROMOTIONS))
+def trial(job: Job, lake: Lake, at: Partition) -> night.Trial | None:
+    """The night's latest decision on the recommender; the ledger holds those on scores of people too."""
+    name = Tracking(job.home, job.shop).name
+    rows = [row for row in read_rows(lake, PROMOTIONS, at.of(PROMOTIONS)) if row["model_name"] == name]
     latest = max(rows, key=lambda row: (row["decided_at"], row["decision_id"]), default=None)
     return night.Trial.of(latest) if latest else None
 
@@ -232,16 +246,61 @@ def taken_up(lake: Lake, at: Partition, nights: int) -> tuple[tuple[night.Realis
     return tuple(found), realised.effects(everything)
 
 
-def judged(lake: Lake, at: Partition, nights: int) -> Iterator[night.Judged]:
+def judged(job: Job, lake: Lake, at: Partition, nights: int) -> Iterator[night.Judged]:
     """Quality of whoever reigned after each night's decision, oldest first."""
     for back in range(nights, -1, -1):
-        decided = trial(lake, at.on(at.day - timedelta(days=back)))
+        decided = trial(job, lake, at.on(at.day - timedelta(days=back)))
         if decided is None:
             continue
         means = {scorer.name: scorer.means.get(decided.metric) for scorer in decided.scorers}
         reigning = means.get("candidate" if decided.decision == "promoted" else "champion")
         if reigning is not None:
             yield night.Judged(at.day - timedelta(days=back), reigning, means.get("popularity"))
+
+
+def foretold(job: Job, lake: Lake, at: Partition) -> tuple[scores.Score, ...]:
+    """What is foretold tonight, how each model was chosen, and what came of the nights that could be judged."""
+    if not lake.has(at.of(FORETOLD)):
+        return ()
+    told = read_columns(lake.files(at.of(FORETOLD)), FORETOLD, scores.COLUMNS)
+    pairs = told.group_by(["score_name", "model_version"]).aggregate([]).to_pylist()
+    serving = {(row["score_name"], row["model_version"]) for row in pairs}
+    past, groups = (rows_of_judged(job, lake, at, table) for table in (REALISED_SCORES, REALISED_CALIBRATION))
+    return scores.scores(told, contests(job, lake, at, serving), past, groups)
+
+
+def contests(job: Job, lake: Lake, at: Partition, serving: set[tuple[str, str]]) -> dict[str, dict[str, Any]]:
+    """Score -> the latest decision that put its version there, however long ago."""
+    wanted = {(Tracking(job.home, job.shop, name).name, version): name for name, version in serving}
+    found: dict[str, dict[str, Any]] = {}
+    for day in sorted(lake.days(at.shop, PROMOTIONS.name), reverse=True):
+        if day > at.day or len(found) == len(wanted):
+            continue
+        for row in read_rows(lake, PROMOTIONS, at.of(PROMOTIONS).on(day)):
+            name = wanted.get((row["model_name"], row["candidate_version"]))
+            if name is not None:
+                found.setdefault(name, row)
+    return found
+
+
+def rows_of_judged(job: Job, lake: Lake, at: Partition, table: Table) -> list[dict[str, Any]]:
+    """The latest nights whose labels are complete, oldest first."""
+    latest = job.conf.labels.judged_on(at.day)
+    days = [latest - timedelta(days=back) for back in range(job.conf.watch.trailing_nights - 1, -1, -1)]
+    return [row for day in days for row in read_rows(lake, table, at.of(table).on(day))]
+
+
+def decided(job: Job, lake: Lake, at: Partition) -> tuple[scores.Decision, ...]:
+    """Whom the night acts on, against which budget, and what acting did before."""
+    if not lake.has(partition := at.of(DECISIONS)):
+        return ()
+    budgets = {name: one.budget(job.conf.decisions) for name, one in DECIDED.items() if one.budget}
+    rows = (row for batch in batches(lake.files(partition), DECIDED_COLUMNS) for row in batch.to_pylist())
+    past = rows_of_judged(job, lake, at, REALISED_DECISIONS)
+    return scores.decisions(lake.entry(partition).facts, rows, budgets, past)
+
+
+DECIDED_COLUMNS = ("decision", "arm", "expected_value")
 
 
 def movers(

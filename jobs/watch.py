@@ -1,9 +1,10 @@
 """Hold the night's inputs, scores and lists against the nights before it, before anybody sees them.
 
-Reads facts of `events`, the analysis tables, `items` and `recommendations` of the night and of
-`watch.trailing_nights` before it. Writes one row of `data_quality` for each thing that is watched: drift,
-coverage, concentration, calibration and the scorecard of the data. Beyond `watch.stop_…` it ends with "bad data",
-and the night is not published; every other bound warns, here and on the night's page.
+Reads facts of `events`, the analysis tables, `items`, `recommendations` and `foretold` of the night and of
+`watch.trailing_nights` before it, and `realised_scores` of the latest night that could be judged. Writes one row of
+`data_quality` for each thing that is watched: drift, coverage, concentration, the scorecard of the data; of what is
+foretold of people, whether it moves although they did not, and whether it happens. Beyond `watch.stop_…` it ends with
+"bad data", and the night is not published; every other bound warns, here and on the night's page.
 Safe to run twice.
 """
 
@@ -18,6 +19,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -25,8 +27,10 @@ from nightjar.contracts import (
     DAILY_KPIS,
     DATA_QUALITY,
     EVENTS,
+    FORETOLD,
     FUNNELS,
     ITEMS,
+    REALISED_SCORES,
     RECOMMENDATIONS,
     GateFailed,
     Kind,
@@ -34,10 +38,11 @@ from nightjar.contracts import (
     Table,
 )
 from nightjar.contracts.marts import ALL, NONE
-from nightjar.monitor import drift, lists
+from nightjar.monitor import drift, lists, people
 from nightjar.monitor.drift import Measure, Shares, Sketch
+from nightjar.monitor.people import Foretelling
 from nightjar.stores.job import Job, arguments, run
-from nightjar.stores.lake import Lake, batches
+from nightjar.stores.lake import Lake, batches, read_columns
 from nightjar.stores.ledgers import read_rows, record
 from nightjar.stores.tracking import Tracking
 
@@ -45,9 +50,12 @@ from nightjar.stores.tracking import Tracking
 def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     lake, at = Lake(job.home.lake), args.recommendations
     nights = [at.on(at.day - timedelta(days=back)) for back in range(job.conf.watch.trailing_nights, 0, -1)]
-    tonight = sketch(lake, at)
+    tonight, told_tonight = sketch(lake, at), foretold(lake, at)
     of_night = of_lists(lake, job, at, tonight, sketches(lake, job, nights))
-    found = [*of_inputs(lake, job, at, nights), *of_night]
+    inputs = list(of_inputs(lake, job, at, nights))
+    inputs_drifted = any(one.is_drift for one in inputs)
+    found = [*inputs, *of_night, *of_people(lake, job, nights, told_tonight, inputs_drifted)]
+    found += people.calibration(latest_judged(lake, job, at), job.conf.watch)
     record(lake, DATA_QUALITY, at.of(DATA_QUALITY), [ledger_row(at, one) for one in found], job.run_id)
     tell_tracker(job, at, found)
     for one in found:
@@ -62,6 +70,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         "warnings": sum(not one.good for one in found),
         "drifted": sorted({one.name for one in found if one.is_drift}),
         "sketch": asdict(tonight),
+        "foretold": {name: asdict(one) for name, one in people.foretellings(told_tonight).items()},
         "measures": {f"{one.table}: {one.name}": one.value for one in found},
     }
 
@@ -129,12 +138,52 @@ def sketches(lake: Lake, job: Job, nights: Iterable[Partition]) -> list[Sketch]:
 
 
 def told(job: Job, at: Partition) -> Sketch | None:
-    """What this job said of a night; None where it did not run to its end."""
+    """What this job said of a night's lists; None where it did not run to its end."""
+    said = counts_of(job, at)
+    return Sketch(**said["sketch"]) if "sketch" in said else None
+
+
+def counts_of(job: Job, at: Partition) -> dict[str, Any]:
     try:
-        counts = json.loads(job.home.result(at.shop, at.day, "watch").read_text(encoding="utf-8")).get("counts") or {}
+        result = json.loads(job.home.result(at.shop, at.day, "watch").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
-        return None
-    return Sketch(**counts["sketch"]) if "sketch" in counts else None
+        return {}
+    return dict(result.get("counts") or {})
+
+
+# -- what is foretold of people
+
+
+def of_people(
+    lake: Lake, job: Job, nights: list[Partition], tonight: pa.Table, inputs_drifted: bool
+) -> Iterator[Measure]:
+    """Whether scores move although what people did does not."""
+    before = [known for night in nights if (known := foretellings(lake, job, night))]
+    conf = job.conf.watch
+    yield from people.stability(people.foretellings(tonight), before, conf, inputs_drifted=inputs_drifted)
+    yield from people.moves(tonight, foretold(lake, nights[-1]), conf, inputs_drifted=inputs_drifted)
+
+
+def foretellings(lake: Lake, job: Job, at: Partition) -> dict[str, Foretelling]:
+    """Of an earlier night as it told it itself, else from its rows."""
+    said = counts_of(job, at).get("foretold")
+    if said is None:
+        return people.foretellings(foretold(lake, at))
+    return {name: Foretelling(**one) for name, one in said.items()}
+
+
+def foretold(lake: Lake, at: Partition) -> pa.Table:
+    """A night's scores; none where it foretold nothing."""
+    files = lake.files(at.of(FORETOLD)) if lake.has(at.of(FORETOLD)) else []
+    return read_columns(files, FORETOLD, people.COLUMNS)
+
+
+def latest_judged(lake: Lake, job: Job, at: Partition) -> list[dict[str, Any]]:
+    """Rows of `realised_scores` of the night whose labels were completed tonight."""
+    return read_rows(lake, REALISED_SCORES, at.of(REALISED_SCORES).on(job.conf.labels.judged_on(at.day)))
+
+
+# -- lists
 
 
 def sketch(lake: Lake, at: Partition) -> Sketch:

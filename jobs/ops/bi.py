@@ -30,7 +30,7 @@ from nightjar.contracts.render import WAREHOUSE_TYPES
 from nightjar.settings import Publish, load_conf, repository
 from nightjar.stores.home import Home
 from nightjar.stores.warehouse import DuckDbFile, Postgres, Warehouse, open_warehouse
-from nightjar.stores.warehouse.schema import WAREHOUSE_MARTS
+from nightjar.stores.warehouse.schema import WAREHOUSE_DAYS
 from nightjar.stores.warehouse.views import views
 
 ADMIN = "admin"
@@ -103,7 +103,7 @@ def _readable(dialect: str) -> dict[str, tuple[str, Sequence[Column | Ratio]]]:
     found: dict[str, tuple[str, Sequence[Column | Ratio]]] = {
         view.name: (view.doc, [column for column, _ in view.columns]) for view in views(dialect)
     }
-    found |= {f"v_{table.name}": (table.doc, [*table.columns, *table.ratios]) for table in WAREHOUSE_MARTS}
+    found |= {f"v_{table.name}": (table.doc, [*table.columns, *table.ratios]) for table in WAREHOUSE_DAYS}
     return {name: found[name] for name in READ}
 
 

@@ -382,6 +382,9 @@ class Watch(Section):
     min_complete_share: Share  # of the drop's records that became events
     max_duplicate_share: Share
     max_week_over_week: Annotated[float, Field(ge=0)]  # change of events, relative
+    max_calibration_error: Share  # of a realised score, beyond what chance alone would show
+    max_level_ratio: Annotated[float, Field(ge=1)]  # of what happened to what was foretold, or the other way round
+    max_decile_moves: Share  # of people, by more than one decile since the night before
 
 
 class Digest(Section):

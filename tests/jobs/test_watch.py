@@ -7,12 +7,15 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from tests.jobs import night
+from tests.predict.people import rows_of
 
-from nightjar.contracts import DATA_QUALITY, EVENTS, RECOMMENDATIONS, GateFailed
+from nightjar.contracts import DATA_QUALITY, EVENTS, FORETOLD, REALISED_SCORES, RECOMMENDATIONS, GateFailed
 from nightjar.contracts.render import arrow_schema
+from nightjar.settings import load_conf
 from nightjar.stores.files import write_json
 from nightjar.stores.home import Home
 from nightjar.stores.lake import Lake
@@ -142,6 +145,61 @@ def test_a_bound_may_stop_the_night(quiet: Home) -> None:
 def test_a_first_night_has_nothing_to_compare_with(home: Home) -> None:
     commit(home, night.DAY, lists(night.DAY, start=0, score=5.0), num_rows=1000, view=0.9)
     assert run(home)["warnings"] == 0
+
+
+def commit_scores(home: Home, day: date, probabilities: Any, deciles: Any, version: str = "4") -> None:
+    num_rows = len(probabilities)
+    columns = {
+        "dt": [day] * num_rows,
+        "score_name": ["churn"] * num_rows,
+        "probability": probabilities,
+        "decile": deciles,
+        "model_version": [version] * num_rows,
+    }
+    lake = Lake(home.lake)
+    rows = rows_of(FORETOLD, num_rows, columns)
+    lake.commit([lake.stage_arrow(rows, FORETOLD, night.SHOP, "test", days=[day])])
+
+
+def test_scores_that_move_warn_unless_people_did(quiet: Home) -> None:
+    rng = np.random.default_rng(1)
+    for back in range(4, 0, -1):
+        commit_scores(quiet, night.DAY - timedelta(days=back), rng.random(400) / 2, [3] * 400)
+    commit_scores(quiet, night.DAY, 0.5 + rng.random(400) / 2, [8] * 400)
+    commit(quiet, night.DAY, lists(night.DAY, start=0, score=5.0), num_rows=1000, view=0.9)
+    counts = run(quiet)
+    moved = {"foretold: deciles of churn": "warn", "foretold: probabilities of churn": "warn"}
+    assert failed(quiet) == moved
+    assert (counts["warnings"], counts["drifted"]) == (2, [])
+    assert counts["measures"]["foretold: deciles of churn"] == 1.0
+
+    told = {name: {**one, "probabilities": [0.75] * 101} for name, one in counts["foretold"].items()}
+    for back in range(4, 0, -1):
+        said = {"status": "done", "counts": {"sketch": counts["sketch"], "foretold": told}}
+        write_json(quiet.result(night.SHOP, night.DAY - timedelta(days=back), "watch"), said)
+    as_told = run(quiet)["measures"]["foretold: probabilities of churn"]
+    assert as_told != counts["measures"]["foretold: probabilities of churn"], "earlier nights are as they said"
+
+    commit(quiet, night.DAY, lists(night.DAY, start=0, score=5.0), num_rows=1000, view=0.3)
+    run(quiet)
+    assert failed(quiet) == {"events: drift of kinds": "warn"}
+
+
+def test_a_past_score_that_did_not_happen_warns(quiet: Home) -> None:
+    commit(quiet, night.DAY, lists(night.DAY, start=0, score=5.0), num_rows=1000, view=0.9)
+    at = night.partition(REALISED_SCORES).on(load_conf().labels.judged_on(night.DAY))
+    known = {"score_name": "churn", "segment": "(all)", "num_people": 1000, "num_positives": 100}
+    known |= {"dt": at.day, "foretold_sum": 200.0, "ece": 0.1, "ece_by_chance": 0.012}
+    rows = rows_of(REALISED_SCORES, 1, {name: [value] for name, value in known.items()})
+    lake = Lake(quiet.lake)
+    lake.commit([lake.stage_arrow(rows, REALISED_SCORES, night.SHOP, "test")])
+    counts = run(quiet)
+    assert failed(quiet) == {
+        "realised_scores: calibration of churn": "warn",
+        "realised_scores: level of churn": "warn",
+    }
+    assert counts["measures"]["realised_scores: calibration of churn"] == pytest.approx(0.088)
+    assert run(quiet, "watch.max_calibration_error=0.1", "watch.max_level_ratio=3")["warnings"] == 0
 
 
 def test_the_champions_run_shows_the_numbers(quiet: Home, tmp_path: Path) -> None:

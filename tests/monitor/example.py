@@ -6,6 +6,7 @@ import json
 from datetime import date, timedelta
 from typing import Any
 
+from nightjar.monitor.arms import Arms
 from nightjar.monitor.night import (
     Champion,
     Check,
@@ -21,6 +22,9 @@ from nightjar.monitor.night import (
     Step,
     Trial,
 )
+from nightjar.monitor.realised import Interval, share_interval
+from nightjar.monitor.scores import Contender, Decision, Group, Score
+from nightjar.monitor.scores import Judged as JudgedScore
 
 DAY = date(2001, 1, 15)
 
@@ -48,8 +52,12 @@ RESULTS: dict[str, dict[str, Any]] = {
     "marts": result(rows_in=870, rows_out=310, rows_rejected=0, days_rebuilt=3),
     "train": result(rows_in=1900, rows_out=1, rows_rejected=0, trained=True, model_version="4") | {"seconds": 61.0},
     "evaluate": result(rows_in=640, rows_out=600, rows_rejected=40),
+    "train_scores": result(rows_in=2000, rows_out=2, rows_rejected=0),
+    "score_people": result(rows_in=2000, rows_out=3800, rows_rejected=0),
+    "decide": result(rows_in=3800, rows_out=610, rows_rejected=0),
     "score": result(rows_in=2000, rows_out=40000, rows_rejected=0),
     "realise": result(rows_in=1990, rows_out=120, rows_rejected=0),
+    "realise_scores": result(rows_in=3700, rows_out=46, rows_rejected=0),
     "watch": result(rows_in=40000, rows_out=13, rows_rejected=0, warnings=0),
     "publish": result(
         rows_in=40000,
@@ -128,6 +136,17 @@ WATCHED = (
     Check("events", "drift of kinds", "warn", True, "JS 0.004, L-infinity 0.031 (cart 10.0 % to 13.1 %), PSI 0.011"),
     Check("recommendations", "coverage", "warn", True, "84.7 % of available items stand in a list"),
 )
+OF_PEOPLE = (
+    Check("foretold", "deciles of churn", "warn", True, "4.1 % of 1,790 people moved by more than one decile"),
+    Check("foretold", "probabilities of churn", "warn", True, "PSI 0.012"),
+    Check(
+        "realised_scores",
+        "level of purchase",
+        "warn",
+        False,
+        "foretold 12 %, happened 8.1 %, of 1,950 people of 2001-01-01",
+    ),
+)
 MOVERS = (
     Mover("sku-3", None, 687, 204),
     Mover("sku-41", "Walnut bowl", 12, 340),
@@ -146,6 +165,55 @@ def realised() -> tuple[Realised, ...]:
         day = DAY - timedelta(days=back)
         rows.append(Realised(day, back > 12, 1990, *counts, rate, popular, rate and rate / 2, popular and popular / 2))
     return tuple(rows)
+
+
+def scores() -> tuple[Score, ...]:
+    """Churn by the encoder and trees, judged on a fortnight of nights; clicks by the rule, judged on none."""
+    days = [DAY - timedelta(days=back) for back in range(27, 13, -1)]
+    nights = tuple(
+        JudgedScore(day, "(all)", 1700 + 6 * n, 0.31, 0.30 + 0.004 * (n % 5), 0.781, 0.024, 0.019, 2.2 + 0.05 * (n % 4))
+        for n, day in enumerate(days)
+    )
+    groups = []
+    for tenth in range(10):
+        happened = share_interval(10 + 14 * tenth, 175)
+        assert happened is not None
+        groups.append(Group(175, 0.04 + 0.083 * tenth, happened))
+    named = ("platform: web", "platform: app", "activity: 1 visit", "activity: 5 or more visits")
+    segments = tuple(
+        JudgedScore(days[-1], name, 900 - 200 * n, 0.3 + 0.01 * n, 0.29, None if n == 3 else 0.77, 0.03, 0.026, 2.1)
+        for n, name in enumerate(named)
+    )
+    contest = (
+        Contender("rule", 0.731, 0.026, None, False),
+        Contender("trees", 0.774, 0.022, (0.043, 0.021, 0.066), False),
+        Contender("encoder", 0.769, 0.031, (0.038, 0.014, 0.061), False),
+        Contender("combined", 0.781, 0.021, (0.050, 0.029, 0.072), True),
+    )
+    reason = "combined: auroc 0.7810, ahead of the rule by +0.0500 (+0.0290 to +0.0720)"
+    return (
+        Score("churn", "combined", "3", 1790, 840, 0.312, "auroc", contest, reason, nights, tuple(groups), segments),
+        Score("click", "rule", "2", 2000, 0, 0.048, "", (), "", (), (), ()),
+    )
+
+
+DECIDED = (
+    Decision(
+        "coupon",
+        "purchase",
+        412,
+        46,
+        188,
+        412.0,
+        500.0,
+        1310.5,
+        outcome="purchased_next",
+        num_nights=14,
+        arms=Arms(5600, 612, 3.18, Interval(0.021, -0.004, 0.046), None, Interval(1.42, -0.35, 3.19)),
+    ),
+    Decision("retention", "churn", 152, 17, 0, 0.0, None, 4870.25),
+    Decision("fraud_review", unmet="nothing foretells fraud tonight"),
+)
 
 
 def judged() -> tuple[Judged, ...]:
@@ -174,5 +242,8 @@ def night(**changes: Any) -> Night:
         "movers": MOVERS,
         "judged": judged(),
         "watched": WATCHED,
+        "of_people": OF_PEOPLE,
+        "scores": scores(),
+        "decisions": DECIDED,
     }
     return Night(**(fields | changes))

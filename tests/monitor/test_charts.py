@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from nightjar.monitor.charts import BARS_HEIGHT, bars, interval, shares
+from nightjar.monitor.charts import BARS_HEIGHT, CALIBRATION_HEIGHT, Point, bars, calibration, interval, shares
 
 
 def parsed(svg: str) -> ElementTree.Element:
@@ -44,6 +44,19 @@ def test_interval_lies_where_its_numbers_say() -> None:
     assert (axis["x1"], axis["x2"]) == ("0", "100%")
     assert (whisker["x1"], whisker["x2"]) == ("25.00%", "75.00%")
     assert shapes(svg, "circle")[0]["cx"] == "50.00%"
+
+
+def test_what_is_foretold_right_lies_on_the_diagonal() -> None:
+    """The axes end at 0.4 x 1.08; an interval that reaches beyond is cut there."""
+    svg = calibration([Point(0.1, 0.1, 0.05, 0.2, "few"), Point(0.4, 0.2, 0.1, 0.9, "many")], "label")
+    right, low = ((float(dot["cx"].rstrip("%")), float(dot["cy"])) for dot in shapes(svg, "circle"))
+    assert right == pytest.approx((100 * 0.1 / 0.432, CALIBRATION_HEIGHT * (1 - 0.1 / 0.432)), abs=0.06)
+    assert low == pytest.approx((100 * 0.4 / 0.432, CALIBRATION_HEIGHT * (1 - 0.2 / 0.432)), abs=0.06)
+    _, diagonal, _, whisker = shapes(svg, "line")
+    assert (diagonal["y1"], diagonal["y2"]) == (str(CALIBRATION_HEIGHT), "0")
+    assert float(whisker["y2"]) == 0
+    assert "many" in svg
+    assert shapes(calibration([], "label"), "circle") == []
 
 
 def test_shares_fill_the_bar() -> None:

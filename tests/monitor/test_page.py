@@ -11,7 +11,8 @@ import pytest
 from tests.monitor.example import RESULTS, night
 
 from nightjar.monitor.night import JOBS, Night, Step
-from nightjar.monitor.page import number, percent, render
+from nightjar.monitor.page import number, percent, render, signed
+from nightjar.monitor.realised import Interval
 
 VOID = {"meta", "br", "link", "img"}
 
@@ -66,6 +67,9 @@ def nothing() -> Night:
         movers=(),
         judged=(),
         watched=(),
+        of_people=(),
+        scores=(),
+        decisions=(),
     )
 
 
@@ -101,6 +105,18 @@ def test_says_the_numbers() -> None:
         "buyer share +0.0041 +0.0007 to +0.0075",
         "▲ +483 sku-3, now in 687 lists",
         "drift of kinds events JS 0.004",
+        "churn combined, version 3 1,790 31 % 840 2001-01-01 31 % 31 % 0.781 0.024",
+        "click rule, version 2 2,000 4.8 % 0 not yet",
+        "! level of purchase: foretold 12 %, happened 8.1 %, of 1,950 people of 2001-01-01",
+        "2 of 3 bounds hold",
+        "combined ✓ serves 0.781 +0.050 +0.029 to +0.072 0.021",
+        "ahead of the rule by +0.0500 (+0.0290 to +0.0720). Ahead in auroc, 95 % interval, same people.",
+        "The ledger does not say how rule, version 2, was chosen.",
+        "platform: app 700 31 % 29 % 0.770 0.030",
+        "activity: 5 or more visits 300 33 % 29 % – 0.030",
+        "coupon by purchase 412 46 188 412.00 of 500.00 1,310.50",
+        "fraud review nobody: nothing foretells fraud tonight 0 0 0",
+        "coupon 14 nights 5,600 612 3.18 +1.42 (-0.35 to +3.19) +2.1% (-0.4% to +4.6%) purchased next",
     ):
         assert expected in text
 
@@ -121,6 +137,7 @@ def test_missing_pieces_are_said() -> None:
         "The gate recorded nothing for this day.",
         "None: scoring did not run, or the gate stopped it.",
         "not written yet",
+        "Nothing is foretold tonight: no task has a model yet, or the night has no features.",
     ):
         assert expected in text
 
@@ -150,6 +167,11 @@ def test_number(value: object, text: str) -> None:
 )
 def test_percent(value: float | None, text: str) -> None:
     assert percent(value) == text
+
+
+def test_signed() -> None:
+    assert signed(None, "+.2f") == "–"
+    assert signed(Interval(0.5, -0.25, 1234.5), "+,.2f") == "+0.50 (-0.25 to +1,234.50)"
 
 
 @pytest.mark.slow

@@ -108,10 +108,13 @@ def compared(rows: Iterable[Mapping[str, Any]]) -> Arms | None:
     """
     sums = {arm: dict.fromkeys(_SUMS, 0.0) for arm in (ACT, CONTROL)}
     for row in rows:
-        worth = {"margin_revenue": row["margin"] * row["revenue"]}
-        worth["margin_revenue_squares"] = row["margin"] ** 2 * row["revenue_squares"]
+        told = {
+            **row,
+            "margin_revenue": row["margin"] * row["revenue"],
+            "margin_revenue_squares": row["margin"] ** 2 * row["revenue_squares"],
+        }
         for name in _SUMS:
-            sums[row["arm"]][name] += worth[name] if name in worth else row[name]
+            sums[row["arm"]][name] += told[name]
     act, control = sums[ACT], sums[CONTROL]
     if not act["num_people"]:
         return None

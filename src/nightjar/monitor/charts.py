@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from statistics import median
+from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
 BARS_HEIGHT = 96
+CALIBRATION_HEIGHT = 150
 _GAP = 0.22  # of a bar's slot
 
 
@@ -77,6 +79,42 @@ def lines(series: Sequence[tuple[str, Sequence[float | None]]], titles: Sequence
         area = Markup('<rect class="area" x="{:.2f}%" width="{:.2f}%" y="0" height="{}"><title>{}</title></rect>')
         shapes.append(area.format(step * at, step, BARS_HEIGHT, title))
     return _svg(BARS_HEIGHT, label, shapes)
+
+
+class Point(NamedTuple):
+    """What was foretold, what happened with its interval, and what a pointer on it reads; all from 0 to 1."""
+
+    foretold: float
+    happened: float
+    low: float
+    high: float
+    title: str
+
+
+def calibration(points: Sequence[Point], label: str) -> Markup:
+    """What happened over what was foretold, both axes from 0 to `calibration_top`; on the diagonal it holds."""
+    top, height = calibration_top(points), CALIBRATION_HEIGHT
+    shapes = [
+        Markup('<line class="ground" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(height),
+        Markup('<line class="median" x1="0" x2="100%" y1="{}" y2="0"/>').format(height),
+    ]
+    for point in points:
+        x = f"{100 * point.foretold / top:.2f}%"
+        low, at, high = (
+            round(height * (1 - min(value / top, 1)), 1) for value in (point.low, point.happened, point.high)
+        )
+        shapes += [
+            Markup('<line class="line baseline" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>').format(x, low, high),
+            Markup('<circle class="dot ours" cx="{}" cy="{}" r="4"><title>{}</title></circle>').format(
+                x, at, point.title
+            ),
+        ]
+    return _svg(height, label, shapes)
+
+
+def calibration_top(points: Sequence[Point]) -> float:
+    """The end of both axes; an interval may reach beyond it."""
+    return min(max((max(point.foretold, point.happened) for point in points), default=1.0) * 1.08 or 1.0, 1.0)
 
 
 def shares(parts: Sequence[tuple[str, float]], label: str) -> Markup:

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
 
+from nightjar.monitor.scores import Decision, Score
+
 #: Jobs in the order of the night. A shop with logs of its own has no `simulate`.
 JOBS = (
     *("simulate", "clean", "sessionize", "identity", "sequences", "features", "marts"),
-    *("train", "evaluate", "train_scores", "score_people", "decide", "score", "realise", "watch", "publish"),
+    *("train", "evaluate", "train_scores", "score_people", "decide", "score", "realise"),
+    *("realise_scores", "watch", "publish"),
 )
 
 #: Scorers in the order of the page.
@@ -239,6 +242,9 @@ class Night:
     movers: tuple[Mover, ...] = ()
     judged: tuple[Judged, ...] = ()  #: oldest first
     watched: tuple[Check, ...] = ()
+    scores: tuple[Score, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    of_people: tuple[Check, ...] = ()  #: what is watched of what is foretold
 
     def step(self, name: str) -> Step:
         return next((step for step in self.steps if step.name == name), Step(name, "missing"))

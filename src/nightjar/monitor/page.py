@@ -9,6 +9,8 @@ from markupsafe import Markup
 
 from nightjar.monitor import charts
 from nightjar.monitor.night import Check, Night, Scorer, Trial
+from nightjar.monitor.realised import Interval
+from nightjar.monitor.scores import Score
 from nightjar.monitor.verdict import first_line, judge
 
 #: Reason code -> what the page calls it, in the order of the page.
@@ -38,6 +40,8 @@ def render(night: Night) -> str:
         "first_line": first_line,
         "change": change,
         "size": size,
+        "money": money,
+        "signed": signed,
     }
     page: str = environment.get_template("report.html").render(
         night=night,
@@ -59,6 +63,7 @@ def render(night: Night) -> str:
         ndcg_plot=realised_plot(night, "ndcg"),
         judged_plot=judged_plot(night),
         funnel=funnel(night),
+        people=[score_block(score) for score in night.scores],
     )
     return page
 
@@ -104,6 +109,48 @@ def judged_plot(night: Night) -> Markup:
     values, popular = [one.value for one in night.judged], [one.popularity for one in night.judged]
     titles = [f"{one.day}: {one.value:.4f}" for one in night.judged]
     return charts.lines([("baseline", popular), ("ours", values)], titles, "quality on the holdout by night")
+
+
+def score_block(score: Score) -> dict[str, Any]:
+    """One score with its plots: calibration of the latest judged night, lift from night to night."""
+    points = [
+        charts.Point(
+            group.foretold,
+            group.happened.mean,
+            group.happened.low,
+            group.happened.high,
+            f"{number(group.num_people)} people: foretold {percent(group.foretold)},"
+            f" happened {percent(group.happened.mean)}",
+        )
+        for group in score.groups
+    ]
+    lifts = [one.lift for one in score.nights]
+    titles = [f"{one.day}: {'–' if one.lift is None else f'{one.lift:.2f}'}" for one in score.nights]
+    chance = [1.0] * len(lifts)
+    return {
+        "score": score,
+        "calibration": charts.calibration(points, f"{score.words}: what happened over what was foretold, by tenths"),
+        "top": charts.calibration_top(points),
+        "lift": charts.lines(
+            [("baseline", chance), ("ours", lifts)], titles, f"{score.words}: lift of the first decile by night"
+        ),
+    }
+
+
+def money(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.2f}"
+
+
+def signed(interval: Interval | None, form: str) -> str:
+    """A difference with its bounds; a dash where there is nothing to compare.
+
+    >>> signed(Interval(0.5, 0.25, 0.75), "+.2f")
+    '+0.50 (+0.25 to +0.75)'
+    """
+    if interval is None:
+        return "–"
+    mean, low, high = (format(value, form) for value in (interval.mean, interval.low, interval.high))
+    return f"{mean} ({low} to {high})"
 
 
 def funnel(night: Night) -> list[dict[str, Any]]:

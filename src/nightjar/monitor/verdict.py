@@ -65,9 +65,10 @@ def _notices(night: Night) -> Iterator[Notice]:
         if not check.success and not (stopped and any_failed):  # the step that it stopped says it already
             text = f"{check.table}: expectation {check.expectation} {'stopped the night' if stopped else 'warns'}"
             yield Notice(f"{text}, observed {check.observed}", "quality", "bad" if stopped else "warn")
-    for check in night.watched:
-        if not check.success and check.severity != "stop":  # what stopped the night is the step's own failure
-            yield Notice(f"{check.table}: {check.expectation}: {check.observed}", "watch")
+    for section, checks in (("watch", night.watched), ("people", night.of_people)):
+        for check in checks:
+            if not check.success and check.severity != "stop":  # what stopped the night is the step's own failure
+                yield Notice(f"{check.table}: {check.expectation}: {check.observed}", section)
     if night.champion is None:
         yield Notice("There is no champion yet: everybody gets what is popular", "model")
     if night.recommended is None:

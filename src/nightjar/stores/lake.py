@@ -627,6 +627,16 @@ def batches(files: Iterable[str], columns: Sequence[str]) -> Iterator[pa.RecordB
             yield rows.select(list(columns))
 
 
+def read_columns(files: Iterable[str], table: Table, columns: Sequence[str]) -> pa.Table:
+    """Some columns of a table's files in memory, with the contract's types; no file, no row."""
+    import pyarrow as pa
+
+    contract = arrow_schema(table)
+    schema = pa.schema([contract.field(name) for name in columns])
+    read = (pa.Table.from_batches([rows]).cast(schema) for rows in batches(files, columns))
+    return pa.concat_tables([schema.empty_table(), *read])
+
+
 def write_part(folder: Path, table: Table, day: date, bucket: int | None, rows: pa.Table) -> Part:
     """Write a day's rows, of one bucket where the table has any, under a name that no other attempt takes."""
     import pyarrow.parquet as pq

@@ -13,7 +13,7 @@ from nightjar.stores.warehouse.postgres import Postgres
 from nightjar.stores.warehouse.publication import MartDay, Night, Publication, publish
 from nightjar.stores.warehouse.queries import Recommended, held_models, history, sample
 from nightjar.stores.warehouse.rollback import LATEST, Rollback, rollback
-from nightjar.stores.warehouse.schema import WAREHOUSE_MARTS
+from nightjar.stores.warehouse.schema import WAREHOUSE_DAYS
 from nightjar.stores.warehouse.views import views
 
 __all__ = [
@@ -43,7 +43,7 @@ def what_readers_see(target: str) -> list[Outside]:
     shown = [
         Outside(target, view.name, view.doc, tuple(column for column, _ in view.columns)) for view in views(target)
     ]
-    return [*shown, *(Outside(target, table.name, table.doc, table.columns) for table in WAREHOUSE_MARTS)]
+    return [*shown, *(Outside(target, table.name, table.doc, table.columns) for table in WAREHOUSE_DAYS)]
 
 
 def open_warehouse(conf: Publish, home: Home) -> Warehouse:

@@ -2,7 +2,7 @@
 
 `stage_recommendations` and `stage_items` have their contracts' columns (user_id still a pseudonym),
 `stage_eligible(user_id, num_excluded)` is who gets a list, `people(pseudonym, shop_id)` the shop's mapping; where a
-day of an analysis table is new or changed, there is `stage_<table>` of every one of them, with `shop`.
+day of a table of `contracts.KEPT_DAYS` is new or changed, there is `stage_<table>` of every one of them, with `shop`.
 
 Lists come one after the other, best row first, because that is how they are scored. Neighbouring rows are then
 compared in one pass, where grouping 20 million rows would cost more than loading them; `stage_lists` finds out
@@ -17,9 +17,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from nightjar.contracts import CART_ABANDONMENT, DAILY_KPIS, FUNNELS, RECOMMENDATIONS, Partition, Table
+from nightjar.contracts import (
+    CART_ABANDONMENT,
+    DAILY_KPIS,
+    FUNNELS,
+    MARTS,
+    REALISED_CALIBRATION,
+    REALISED_DECISIONS,
+    REALISED_SCORES,
+    RECOMMENDATIONS,
+    Partition,
+    Table,
+)
 from nightjar.contracts.marts import ALL
-from nightjar.contracts.published import FALLBACKS
+from nightjar.contracts.published import ACT, CONTROL, FALLBACKS
 from nightjar.settings import Gate
 from nightjar.stores.warehouse.workbench import Workbench
 
@@ -136,7 +147,7 @@ FROM (
 
 
 def mart_audits(table: Table, num_rows: Mapping[date, int]) -> list[Audit]:
-    """Every audit of the staged days of one analysis table; its names begin with the table's.
+    """Every audit of the staged days of one table of `contracts.KEPT_DAYS`; its names begin with the table's.
 
     Args:
         num_rows: rows that the lake says each staged day has.
@@ -155,19 +166,34 @@ def mart_audits(table: Table, num_rows: Mapping[date, int]) -> list[Audit]:
             "rows of the same day and dimensions",
             f"SELECT count(*) FROM (SELECT 1 FROM stage_{table.name} GROUP BY {key} HAVING count(*) > 1) t",
         ),
-        Audit(
-            "days_without_all",
-            f"days without a row for {ALL}",
-            f"SELECT count(*) FROM (SELECT dt FROM stage_{table.name} GROUP BY dt"
-            " HAVING max(CASE WHEN platform = $1 THEN 1 ELSE 0 END) = 0) t",
-            (ALL,),
-        ),
         *_meaning_audits(table),
     ]
     return [replace(audit, name=f"{table.name}_{audit.name}") for audit in audits]
 
 
 def _meaning_audits(table: Table) -> list[Audit]:
+    if table in MARTS:
+        whole = Audit(
+            "days_without_all",
+            f"days without a row for {ALL}",
+            f"SELECT count(*) FROM (SELECT dt FROM stage_{table.name} GROUP BY dt"
+            " HAVING max(CASE WHEN platform = $1 THEN 1 ELSE 0 END) = 0) t",
+            (ALL,),
+        )
+        return [whole, *_sum_audits(table)]
+    if table in (REALISED_SCORES, REALISED_CALIBRATION):
+        more = "num_positives > num_people OR num_positives < 0 OR NOT foretold_sum BETWEEN 0 AND num_people + 1e-6"
+        more += " OR num_people > num_foretold" if table == REALISED_SCORES else ""
+        sql = f"SELECT count(*) FROM stage_{table.name} WHERE {more}"
+        return [Audit("impossible_rows", "rows that count more people than there are", sql)]
+    if table == REALISED_DECISIONS:
+        few = "num_answered > num_people OR num_positives > num_answered OR arm NOT IN ($1, $2)"
+        sql = f"SELECT count(*) FROM stage_{table.name} WHERE {few}"
+        return [Audit("impossible_rows", "rows that count more people than there are", sql, (ACT, CONTROL))]
+    return []
+
+
+def _sum_audits(table: Table) -> list[Audit]:
     if table == DAILY_KPIS:
         sums = " OR ".join(
             f"sum(CASE WHEN platform = $1 THEN {name} ELSE -{name} END) <> 0"

@@ -19,7 +19,7 @@ from nightjar.contracts import (
     DECISIONS,
     FORETOLD,
     ITEMS,
-    MARTS,
+    KEPT_DAYS,
     PROMOTIONS,
     RECOMMENDATIONS,
     USER_FEATURES,
@@ -52,7 +52,7 @@ _SAMPLE_PEOPLE = 20_000
 
 @dataclass(frozen=True)
 class MartDay:
-    """One day of one analysis table; `files` are paths of Parquet files, none where it has no rows."""
+    """One day of one table of `contracts.KEPT_DAYS`; `files` are paths of Parquet files, none where it has no rows."""
 
     partition: Partition
     content_hash: str
@@ -71,7 +71,7 @@ class Night:
         inputs: each partition that the night is made from, with the hash of its rows in the lake.
         new_users: the folder where mapping rows wait for the warehouse; emptied after the commit.
         num_candidates: items that could be recommended to a person with nothing excluded; None for all items.
-        marts: every day of the analysis tables; those that readers see already are left as they are.
+        marts: every day of `contracts.KEPT_DAYS`; those that readers see already are left as they are.
         features: the night's `user_features`, which ranks of people are made from; none where they could not be built.
         foretold: what the night foretells of people; none where it does not.
         decisions: whom the night would act on; none where nothing is decided.
@@ -258,7 +258,7 @@ def _replace_marts(db: Connection, night: Night) -> tuple[int, dict[str, Seen]]:
     if not changed:
         return 0, {}
     audits = []
-    for table in MARTS:
+    for table in KEPT_DAYS:
         days = [mart for mart in changed if mart.partition.table == table.name]
         files = [file for mart in days for file in mart.files]
         db.bench.view(f"stage_{table.name}", rows_of(table, files, prefix=_shop_column(night)))
@@ -278,7 +278,7 @@ def _replace_marts(db: Connection, night: Night) -> tuple[int, dict[str, Seen]]:
             mart.content_hash,
             mart.num_rows,
         )
-    for table in MARTS:
+    for table in KEPT_DAYS:
         order = ", ".join(("dt", *table.order))
         db.append(table.name, f"SELECT * FROM stage_{table.name} ORDER BY {order}")
     return len(changed), seen

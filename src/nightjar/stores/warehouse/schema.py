@@ -9,7 +9,7 @@ from dataclasses import replace
 from nightjar.contracts import (
     DATA_QUALITY,
     DECISIONS,
-    MARTS,
+    KEPT_DAYS,
     PROMOTIONS,
     PUBLISH_LOG,
     RECOMMENDATIONS,
@@ -85,14 +85,14 @@ CRM_GONE = Table(
     order=("shop", "user_id"),
 )
 
-WAREHOUSE_MARTS = tuple(replace(table, columns=(_SHOP, *table.columns)) for table in MARTS)
+WAREHOUSE_DAYS = tuple(replace(table, columns=(_SHOP, *table.columns)) for table in KEPT_DAYS)
 
 PUBLISHED_MARTS = Table(
     "published_marts",
-    "Which content of each day of the analysis tables readers see; they keep every day.",
+    "Which content of each day readers see, of the analysis tables and of what is realised; they keep every day.",
     (
         _SHOP,
-        Column("table_name", "string", "Analysis table.", nullable=False),
+        Column("table_name", "string", "Table by day.", nullable=False),
         Column("dt", "date", "Its day.", nullable=False),
         Column("content_hash", "string", "Hash of the day's rows in the lake.", nullable=False),
         Column("num_rows", "long", "Rows of the day; 0 where nobody came.", "rows", nullable=False),
@@ -114,7 +114,7 @@ TABLES = (
     USER_SCORES,
     DECISIONS,
     WAREHOUSE_ITEMS,
-    *WAREHOUSE_MARTS,
+    *WAREHOUSE_DAYS,
     USERS,
     PUBLISH_LOG,
     PUBLISH_CURRENT,
@@ -141,13 +141,13 @@ _KEYS = {
     "crm_gone": CRM_GONE.key,
     "promotions": ("decision_id",),
     "data_quality": ("shop", "dt", "table_name", "expectation"),
-    **{table.name: ("shop", "dt", *table.key) for table in MARTS},
+    **{table.name: ("shop", "dt", *table.key) for table in KEPT_DAYS},
 }
 
 #: DuckDB's indexes live in memory and slow every load, its scans skip by zone map: the big tables go
 #: without, and the audits have proved their keys.
 _UNINDEXED = {
-    "duckdb": {"items", "users", "data_quality", *(table.name for table in MARTS)},
+    "duckdb": {"items", "users", "data_quality", *(table.name for table in KEPT_DAYS)},
     "postgres": set[str](),
     # Neither has indexes; keys are declared with the tables, and enforced by nobody.
     "snowflake": set(_KEYS),
@@ -217,7 +217,7 @@ def statements(dialect: str) -> list[str]:
 def _views(dialect: str) -> list[str]:
     """Dropped first, last ones first: PostgreSQL replaces no view whose columns changed, nor drops one in use."""
     made = {view.name: view.statements(dialect) for view in views(dialect)}
-    made |= {f"v_{table.name}": ratios_view(table, f"v_{table.name}", dialect) for table in WAREHOUSE_MARTS}
+    made |= {f"v_{table.name}": ratios_view(table, f"v_{table.name}", dialect) for table in WAREHOUSE_DAYS}
     dropped = [f"DROP VIEW IF EXISTS {name}" for name in reversed(made)]
     return [*dropped, *(line for statements in made.values() for line in statements)]
 
