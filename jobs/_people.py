@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from nightjar.contracts import LABELS, SEQUENCES, USER_FEATURES, Partition, Table
+from nightjar.contracts import IDENTITY, IDENTITY_LINKS, LABELS, SEQUENCES, USER_FEATURES, Partition, Table
 from nightjar.contracts.render import arrow_schema
-from nightjar.learn.checkpoint import load_model, save_model
+from nightjar.learn.checkpoint import MODEL, LoadedModel, load_model, save_model
 from nightjar.learn.dataset import concatenated
 from nightjar.learn.heads import Heads
 from nightjar.learn.histories import WHOLE, Histories, read_histories
+from nightjar.learn.surprise import surprise
 from nightjar.learn.vocabulary import Vocabulary
+from nightjar.predict.accounts import with_accounts
+from nightjar.predict.task import SURPRISE
 from nightjar.stores.job import Job
 from nightjar.stores.lake import Lake
 
@@ -66,11 +69,32 @@ def read_instant(job: Job, lake: Lake, at: Partition, vocabulary: Vocabulary | N
     return Instant(at.day, features, labels, concatenated(found).of(user_ids), seconds)
 
 
+def with_suspicions(lake: Lake, at: Partition, one: Instant, recommender: LoadedModel | None, seed: int) -> Instant:
+    """Features with what reviewers of fraud look at: the accounts on people's devices, and how surprising a history is.
+
+    Args:
+        recommender: the model of next items whose vocabulary the histories were read with; without one all is null.
+    """
+    links, members = (up_to(lake, table, at) for table in (IDENTITY_LINKS, IDENTITY))
+    found_B = np.full(one.features.num_rows, np.nan)
+    if recommender is not None:
+        found_B = surprise(recommender.model, one.histories, seed=seed)
+    features = with_accounts(one.features, links, members)
+    return one._replace(features=features.append_column(SURPRISE, pa.array(found_B, from_pandas=True)))
+
+
+def up_to(lake: Lake, table: Table, at: Partition) -> pa.Table:
+    """The table's rows of all days up to the instant; a shop that has none yet has none."""
+    days = [day for day in lake.days(at.shop, table.name) if day <= at.day]
+    return pa.concat_tables([arrow_schema(table).empty_table(), *(rows(lake, table, at.on(day)) for day in days)])
+
+
 def rows(lake: Lake, table: Table, at: Partition) -> pa.Table:
-    """The table's partition of the day, in the order of its people."""
+    """The table's partition of the day, in its order."""
     schema = arrow_schema(table)
     tables = [pq.ParquetFile(file).read(columns=schema.names).cast(schema) for file in lake.files(at.of(table))]
-    return pa.concat_tables([schema.empty_table(), *tables]).sort_by("user_id")
+    ordered = [(name, "ascending") for name in table.order]
+    return pa.concat_tables([schema.empty_table(), *tables]).sort_by(ordered)
 
 
 class Encoder(NamedTuple):
@@ -89,8 +113,12 @@ def save_heads(folder: Path, encoder: Encoder) -> None:
     save_file(kept, folder / HEADS, metadata={"questions": json.dumps(encoder.questions)})
 
 
-def load_heads(folder: Path) -> Encoder:
-    found = load_model(folder)
+def load_encoder(folder: Path) -> LoadedModel | None:
+    """What `save_model` or `save_heads` left, if anything."""
+    return load_model(folder) if (folder / MODEL).exists() else None
+
+
+def load_heads(found: LoadedModel, folder: Path) -> Encoder:
     with safe_open(folder / HEADS, framework="pt") as file:
         questions = tuple(json.loads(file.metadata()["questions"]))
         own = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping

@@ -1,9 +1,10 @@
 """People's features, histories and labels to what is foretold of them, when a model is missing or old.
 
 Reads `user_features`, `labels` and `sequences` as of the instants that `[labels]` names, and the recommender's
-champion, whose encoder all tasks share. Each task of `[predict]` gets trees, a head and both together; they are held
-against its rule on people of the latest instant. Writes a version of each task's registered model to MLflow, its
-decision to `promotions`, and the alias `champion`: what serves is the winner, where it beats the rule beyond chance.
+champion, whose encoder all tasks share. Each yes or no of `[predict]` gets trees, a head and both together; they are
+held against its rule on people of the latest instant. What has no labels learns from the night alone, with `identity`
+and its links, and is not judged. Writes a version of each task's registered model to MLflow, its decision to
+`promotions`, and the alias `champion`: what serves is the winner, where it beats the rule beyond chance.
 Safe to run twice: data and settings that were fitted before are not fitted again.
 """
 
@@ -14,70 +15,232 @@ import hashlib
 import json
 import math
 import tempfile
-from dataclasses import asdict
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
-from _people import Encoder, Instant, read_instant, save_heads
-from nightjar.contracts import LABELS, PROMOTIONS, SEQUENCES, USER_FEATURES, Partition
+from _people import Encoder, Instant, read_instant, rows, save_heads, up_to, with_suspicions
+from nightjar.contracts import IDENTITY, LABELS, PROMOTIONS, SEQUENCES, SESSION_EVENTS, USER_FEATURES, Partition
 from nightjar.learn import heads
-from nightjar.learn.checkpoint import LoadedModel, fingerprint_of, load_model
+from nightjar.learn.checkpoint import LoadedModel, fingerprint_of, load_model, save_model
 from nightjar.learn.dataset import concatenated
 from nightjar.learn.heads import Heads, Lesson, People
+from nightjar.predict import anomaly, effects
 from nightjar.predict.contest import Verdict
+from nightjar.predict.exposure import EVENT_COLUMNS, Arms, acts, met, once
 from nightjar.predict.fitting import Rows, fit, is_tuning
+from nightjar.predict.qini import trial
+from nightjar.predict.served import Served
+from nightjar.predict.task import Anomaly, Binary, Uplift
 from nightjar.predict.tasks import Task, named
 from nightjar.stores.job import Job, arguments, run
-from nightjar.stores.lake import Lake
+from nightjar.stores.lake import Lake, batches
 from nightjar.stores.ledgers import record
 from nightjar.stores.tracking import Tracking
+
+READ = (USER_FEATURES, LABELS, SEQUENCES)
+
+
+class Candidate(NamedTuple):
+    """A fitted model of one task, as it is kept and decided on."""
+
+    task: Task
+    served: Served
+    verdict: Verdict
+    as_of: date  #: the day whose end it knew
+    fingerprint: str
+    write_encoder: Callable[[Path], None]  #: what it needs of the encoder, into its folder
 
 
 def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     lake, night = Lake(job.home.lake), args.user_features
     tasks = named(job.conf.predict.tasks)
     due = [task for task in tasks if is_due(job, night, task)]
+    waiting: dict[str, str] = {}
+    verdicts: dict[str, Verdict] = {}
+    for candidate in candidates(job, lake, night, due, waiting):
+        kept(job, lake, night, candidate)
+        verdicts[candidate.task.name] = candidate.verdict
+    for name, reason in waiting.items():
+        job.log.info("%s waits: %s", name, reason)
+    if not due:
+        reason = "every task has a model that is young enough" if tasks else "no task is configured"
+    else:
+        reason = None if verdicts else "; ".join(sorted(set(waiting.values())))
+    return counts(lake.entry(night).num_rows if due else 0, verdicts, waiting, reason)
+
+
+def is_due(job: Job, night: Partition, task: Task) -> bool:
+    champion = Tracking(job.home, job.shop, task.name).champion()
+    match task:
+        case Anomaly():
+            newest = night.day
+        case Uplift():
+            newest = night.day - meeting(job) - buying(job)
+        case Binary():
+            newest = job.conf.labels.judged_on(night.day)
+    return job.conf.predict.force or champion is None or (newest - champion.as_of).days > job.conf.predict.max_age_days
+
+
+def candidates(job: Job, lake: Lake, night: Partition, due: list[Task], waiting: dict[str, str]) -> Iterator[Candidate]:
+    """One of each task that can be learned tonight; `waiting` is told why the others cannot."""
+    for task in due:
+        if isinstance(task, Anomaly):
+            yield from from_night(job, lake, night, task, waiting)
+        if isinstance(task, Uplift):
+            yield from from_trials(job, lake, night, task, waiting)
+    yield from from_labels(job, lake, night, [task for task in due if isinstance(task, Binary)], waiting)
+
+
+def from_night(job: Job, lake: Lake, night: Partition, task: Anomaly, waiting: dict[str, str]) -> Iterator[Candidate]:
+    """What needs no labels."""
+    encoder = recommender(job)
+    one = read_instant(job, lake, night, encoder and encoder.vocabulary, labelled=False)
+    one = one.where(task.serves(one.features, job.conf.labels))
+    one = with_suspicions(lake, night, one, encoder, job.conf.train.seed)
+    found = anomaly.fit(task, one.features)
+    if found is None:
+        waiting[task.name] = f"fewer than {anomaly.MIN_PEOPLE} people to tell the usual from the unusual"
+        return
+
+    def write_encoder(folder: Path) -> None:
+        if encoder is not None:
+            save_model(folder, encoder.model, encoder.conf, encoder.vocabulary)
+
+    fingerprint = fingerprint_of(
+        task.judged_by, lake.entry(night).content_hash, encoder and encoder.vocabulary.digest, job.conf.train.seed
+    )
+    yield Candidate(task, found, anomaly.NOT_JUDGED, night.day, fingerprint, write_encoder)
+
+
+def from_trials(job: Job, lake: Lake, night: Partition, task: Uplift, waiting: dict[str, str]) -> Iterator[Candidate]:
+    """What the log says of trials: everybody once, with features as of before they met one."""
+    conf = job.conf.predict
+    if not conf.trial_treated:
+        waiting[task.name] = "no trial: predict.trial_treated names no campaign"
+        return
+    days = trial_days(job, lake, night)
+    if not days:
+        waiting[task.name] = "the log is too short for a trial with features before it and purchases after it"
+        return
+    done = trial_acts(job, lake, night, days[0])
+    tables = []
+    for day in days:
+        people = met(
+            done,
+            up_to(lake, IDENTITY, night.on(day)),
+            since=seconds(job, day),
+            until=seconds(job, day + meeting(job)),
+            horizon=int(buying(job).total_seconds()),
+        )
+        features = rows(lake, USER_FEATURES, night.on(day))
+        places = pc.index_in(people.column("user_id"), features.column("user_id").combine_chunks())
+        known = features.take(pc.drop_null(places)).drop_columns(["user_id"])
+        people = people.filter(pc.is_valid(places))
+        tables.append(pa.table([*people.columns, *known.columns], names=[*people.column_names, *known.column_names]))
+    people = once(pa.concat_tables(tables))
+    treated_B = people.column("treated").to_numpy()
+    found = None
+    if treated_B.any() and not treated_B.all():
+        tried = trial(treated_B, people.column("bought").cast(pa.float64()).to_numpy(), conf.trial_propensity)
+        found = effects.fit(
+            task,
+            people,
+            tried,
+            sensitive=conf.sensitive,
+            min_positives=conf.min_positives,
+            seed=job.conf.train.seed,
+        )
+    if found is None:
+        waiting[task.name] = f"fewer than {conf.min_positives} of the rarer outcome in an arm of the trial"
+        return
+    inputs = [lake.entry(night.on(day).of(USER_FEATURES)).content_hash for day in days]
+    fingerprint = fingerprint_of(conf.model_dump(mode="json", exclude={"force", "max_age_days", "tasks"}), inputs)
+    yield Candidate(task, *found, days[-1], fingerprint, lambda _: None)
+
+
+def meeting(job: Job) -> timedelta:
+    """How long after an instant people may meet a trial, for what was known at the instant to be news enough."""
+    return timedelta(days=job.conf.labels.step_days)
+
+
+def buying(job: Job) -> timedelta:
+    """How long after it a purchase counts."""
+    return timedelta(days=job.conf.labels.horizon_days)
+
+
+def trial_days(job: Job, lake: Lake, night: Partition) -> list[date]:
+    """Instants with features whose time of meeting a trial, and of purchases after it, is over by the night."""
+    latest = night.day - meeting(job) - buying(job)
+    days = [latest - number * meeting(job) for number in range(job.conf.features.history_days // meeting(job).days)]
+    return sorted(day for day in days if lake.has(night.on(day)))
+
+
+def trial_acts(job: Job, lake: Lake, night: Partition, first: date) -> pa.Table:
+    """From as long before the first instant as features look back; who met a trial then is no news."""
+    since = first - timedelta(days=job.conf.features.history_days)
+    days = [day for day in lake.days(job.shop, SESSION_EVENTS.name) if since <= day <= night.day]
+    files = (file for day in days for file in lake.files(night.on(day).of(SESSION_EVENTS)))
+    arms = Arms(job.conf.predict.trial_treated, job.conf.predict.trial_control)
+    return acts(batches(files, EVENT_COLUMNS), arms)
+
+
+def seconds(job: Job, day: date) -> int:
+    return int(job.source.end_of(day).timestamp())
+
+
+def from_labels(
+    job: Job, lake: Lake, night: Partition, tasks: list[Binary], waiting: dict[str, str]
+) -> Iterator[Candidate]:
+    """What became of people at earlier instants, judged by a later one."""
     judged, earlier = instants(job, lake, night)
-    reason = why_not(tasks, due, judged, earlier)
-    if reason or judged is None:
-        job.log.info("nothing is learned: %s", reason)
-        return counts(0, {}, reason)
+    if judged is None or not earlier:
+        too_short = "the log is too short for an instant to learn from and a later one to judge on"
+        waiting |= dict.fromkeys((task.name for task in tasks), too_short)
+        return
+    if not tasks:
+        return
     encoder = recommender(job)
     known = [read_instant(job, lake, at, encoder and encoder.vocabulary, labelled=True) for at in earlier]
     later = read_instant(job, lake, judged, encoder and encoder.vocabulary, labelled=True)
-    taught = teach(job, encoder, known, due) if encoder else None
-    kept = Encoder(taught, encoder.vocabulary, tuple(task.name for task in due)) if taught and encoder else None
+    taught = teach(job, encoder, known, tasks) if encoder else None
+
+    def write_encoder(folder: Path) -> None:
+        if taught is not None and encoder is not None:
+            save_heads(folder, Encoder(taught, encoder.vocabulary, tuple(task.name for task in tasks)))
+
+    conf = job.conf.predict
     fingerprint = fingerprint_of(
-        job.conf.predict.model_dump(mode="json", exclude={"force", "max_age_days", "tasks"}),
+        conf.model_dump(mode="json", exclude={"force", "max_age_days", "tasks"}),
         [(str(at.of(table)), lake.entry(at.of(table)).content_hash) for at in (judged, *earlier) for table in READ],
         encoder and encoder.vocabulary.digest,
     )
-    verdicts = {}
-    for place, task in enumerate(due):
+    for place, task in enumerate(tasks):
         before = Rows(
             pa.concat_tables([one.features for one in known]),
             pa.concat_tables([one.labels for one in known]),
             np.concatenate([answers(taught, one, place) for one in known]),
         )
         now = Rows(later.features, later.labels, answers(taught, later, place))
-        verdict = learned(job, lake, night, task, before, now, kept, judged.day, fingerprint)
-        if verdict is not None:
-            verdicts[task.name] = verdict
-    return counts(later.features.num_rows, verdicts, None if verdicts else "too few of either outcome, in every task")
-
-
-READ = (USER_FEATURES, LABELS, SEQUENCES)
-
-
-def is_due(job: Job, night: Partition, task: Task) -> bool:
-    champion = Tracking(job.home, job.shop, task.name).champion()
-    newest = job.conf.labels.judged_on(night.day)
-    return job.conf.predict.force or champion is None or (newest - champion.as_of).days > job.conf.predict.max_age_days
+        found = fit(
+            task,
+            before,
+            now,
+            tuning_share=conf.tuning_share,
+            sensitive=conf.sensitive,
+            min_positives=conf.min_positives,
+            seed=job.conf.train.seed,
+        )
+        if found is None:
+            waiting[task.name] = f"fewer than {conf.min_positives} of the rarer outcome to learn from"
+        else:
+            yield Candidate(task, *found, judged.day, fingerprint, write_encoder)
 
 
 def instants(job: Job, lake: Lake, night: Partition) -> tuple[Partition | None, list[Partition]]:
@@ -91,16 +254,6 @@ def instants(job: Job, lake: Lake, night: Partition) -> tuple[Partition | None, 
     return judged[0] if judged else None, [at for day in conf.learned_from(night.day, begins) for at in told(day)]
 
 
-def why_not(tasks: list[Task], due: list[Task], judged: Partition | None, earlier: list[Partition]) -> str | None:
-    if not tasks:
-        return "no task is configured"
-    if not due:
-        return "every task has a model that is young enough"
-    if judged is None or not earlier:
-        return "the log is too short for an instant to learn from and a later one to judge on"
-    return None
-
-
 def recommender(job: Job) -> LoadedModel | None:
     """The pre-trained encoder; without a champion there is none, and trees stand alone."""
     tracking = Tracking(job.home, job.shop)
@@ -108,7 +261,7 @@ def recommender(job: Job) -> LoadedModel | None:
     return None if champion is None else load_model(tracking.download(champion))
 
 
-def teach(job: Job, encoder: LoadedModel, known: list[Instant], tasks: list[Task]) -> Heads:
+def teach(job: Job, encoder: LoadedModel, known: list[Instant], tasks: list[Binary]) -> Heads:
     """Heads for all tasks at once, on the earlier instants."""
     conf, seed = job.conf.predict, job.conf.train.seed
     everybody = People(
@@ -138,43 +291,20 @@ def answers(taught: Heads | None, one: Instant, place: int) -> Any:
     return heads.predict(taught, one.histories, one.instants_B)[:, place]
 
 
-def learned(
-    job: Job,
-    lake: Lake,
-    night: Partition,
-    task: Task,
-    before: Rows,
-    now: Rows,
-    taught: Encoder | None,
-    as_of: date,
-    fingerprint: str,
-) -> Verdict | None:
-    """Fit one task, keep it in MLflow and decide on it."""
-    conf, tracking = job.conf.predict, Tracking(job.home, job.shop, task.name)
-    found = fit(
-        task,
-        before,
-        now,
-        tuning_share=conf.tuning_share,
-        sensitive=conf.sensitive,
-        min_positives=conf.min_positives,
-        seed=job.conf.train.seed,
-    )
-    if found is None:
-        job.log.info("%s: fewer than %d of the rarer outcome to learn from", task.name, conf.min_positives)
-        return None
-    fitted, verdict = found
+def kept(job: Job, lake: Lake, night: Partition, found: Candidate) -> None:
+    """Keep a candidate in MLflow, say in the ledger what was decided, and let it serve."""
+    tracking, verdict, as_of = Tracking(job.home, job.shop, found.task.name), found.verdict, found.as_of
     champion = tracking.champion()
-    with tracking.start_run(f"{task.name} {as_of}", {"as_of": as_of.isoformat(), "night": job.run_id}) as run_id:
+    tags = {"as_of": as_of.isoformat(), "night": job.run_id}
+    with tracking.start_run(f"{found.task.name} {as_of}", tags) as run_id:
         for name, one in verdict.contenders.items():
             known = {metric: value for metric, value in one.metrics.items() if not math.isnan(value)}
             tracking.log_metrics(run_id, {f"{name}/{metric}": value for metric, value in known.items()})
         with tempfile.TemporaryDirectory() as draft:
             folder = Path(draft)
-            fitted.save(folder)
-            if taught is not None:
-                save_heads(folder, taught)
-            version = tracking.log_files(run_id, folder, as_of=as_of, fingerprint=fingerprint)
+            found.served.save(folder)
+            found.write_encoder(folder)
+            version = tracking.log_files(run_id, folder, as_of=as_of, fingerprint=found.fingerprint)
     record(
         lake,
         PROMOTIONS,
@@ -183,7 +313,7 @@ def learned(
             {
                 "shop": night.shop,
                 "dt": night.day,
-                "decision_id": hashlib.sha256(f"{task.name} {version.version} {night}".encode()).hexdigest()[:16],
+                "decision_id": hashlib.sha256(f"{found.task.name} {version.version} {night}".encode()).hexdigest()[:16],
                 "decided_at": datetime.now(UTC),
                 "model_name": tracking.name,
                 "candidate_version": version.version,
@@ -191,14 +321,13 @@ def learned(
                 "decision": "promoted" if verdict.promoted else "kept",
                 "reason": verdict.reason,
                 "metrics": json.dumps(told(verdict)),
-                "rule": json.dumps({"metric": task.metric, "rule": task.rule.doc, "costs": asdict(task.costs)}),
+                "rule": json.dumps(found.task.judged_by),
             }
         ],
         job.run_id,
     )
     tracking.promote(version)
-    job.log.info("%s: %s", task.name, verdict.reason)
-    return verdict
+    job.log.info("%s: %s", found.task.name, verdict.reason)
 
 
 def told(verdict: Verdict) -> dict[str, Any]:
@@ -216,12 +345,15 @@ def rounded(value: float) -> float | None:
     return None if math.isnan(value) else round(value, 5)
 
 
-def counts(num_people: int, verdicts: dict[str, Verdict], reason: str | None) -> dict[str, Any]:
+def counts(
+    num_people: int, verdicts: dict[str, Verdict], waiting: dict[str, str], reason: str | None
+) -> dict[str, Any]:
     return {
         "rows_in": num_people,
         "rows_out": len(verdicts),
         "rows_rejected": 0,
         "reason": reason,
+        "waiting": waiting,
         "tasks": {
             name: {"serving": one.winner, "promoted": one.promoted, "reason": one.reason}
             for name, one in verdicts.items()

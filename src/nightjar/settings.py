@@ -213,7 +213,27 @@ class Predict(Section):
     batch_people: Count
     head_rate: Annotated[float, Field(gt=0)]
     encoder_rate: Annotated[float, Field(ge=0)]  # 0 leaves the encoder as the recommender's training left it
+    trial_treated: str  # regular expression: campaigns whose impressions offer a coupon by lot; "": there are none
+    trial_control: str  # campaigns that those see whom the lot left out; first groups of both tell trials apart
+    trial_propensity: Share  # the lot's chance of an offer
     force: bool  # train, whatever the age
+
+    @field_validator("trial_treated", "trial_control")
+    @classmethod
+    def _readable(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"no regular expression: {error}") from error
+        return pattern
+
+    @model_validator(mode="after")
+    def _trial_is_whole(self) -> Predict:
+        if bool(self.trial_treated) != bool(self.trial_control):
+            raise ValueError("a trial has two arms: name trial_treated and trial_control, or neither")
+        if self.trial_treated and not 0 < self.trial_propensity < 1:
+            raise ValueError("trial_propensity is not between 0 and 1: nobody could be compared")
+        return self
 
 
 Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]

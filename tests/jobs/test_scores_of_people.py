@@ -17,7 +17,7 @@ import pytest
 from tests.jobs.test_publish import SOURCE
 from tests.predict.people import rows_of
 
-from nightjar.contracts import FORETOLD, LABELS, PROMOTIONS, SEQUENCES, USER_FEATURES, Table
+from nightjar.contracts import FORETOLD, IDENTITY_LINKS, LABELS, PROMOTIONS, SEQUENCES, USER_FEATURES, Table
 from nightjar.contracts.render import arrow_schema
 from nightjar.settings import load_conf, repository
 from nightjar.stores.home import Home
@@ -123,6 +123,30 @@ def test_a_young_model_is_not_learned_again_and_force_learns_it(home: Home, lake
 
 def test_a_short_log_and_no_task_at_all_cost_nothing(home: Home, source: Path) -> None:
     fill(Lake(home.lake), NIGHT)
-    assert "too short" in run("train_scores", source)["reason"]
+    learned = run("train_scores", source, "--set", 'predict.tasks=["churn", "purchase"]')
+    assert "too short" in learned["reason"]
+    assert learned["waiting"].keys() == {"churn", "purchase"}
     assert run("score_people", source)["rows_out"] == 0
     assert run("train_scores", source, "--set", "predict.tasks=[]")["reason"] == "no task is configured"
+
+
+def test_what_has_no_labels_is_learned_on_the_first_night_and_not_judged(home: Home, source: Path) -> None:
+    lake = Lake(home.lake)
+    fill(lake, NIGHT)
+    shared = {"device_id": ["till"] * 8, "user_id": [f"{user:016x}" for user in range(8)], "dt": [NIGHT] * 8}
+    stage(lake, IDENTITY_LINKS, NIGHT, rows_of(IDENTITY_LINKS, 8, shared))
+    one = ("--set", 'predict.tasks=["fraud", "churn"]')
+    learned = run("train_scores", source, *one)
+    assert learned["tasks"]["fraud"]["reason"].startswith("anomaly, not judged")
+    assert learned["waiting"].keys() == {"churn"}
+    run("score_people", source, *one)
+    rows = pa.concat_tables(
+        [pq.ParquetFile(file).read() for file in lake.files(FORETOLD.at("acme", NIGHT))]
+    ).to_pylist()
+    features = [pq.ParquetFile(file).read() for file in lake.files(USER_FEATURES.at("acme", NIGHT))]
+    ordered = {row["user_id"] for row in pa.concat_tables(features).to_pylist() if row["num_orders"]}
+    assert {row["user_id"] for row in rows} == ordered
+    suspects = {row["user_id"] for row in rows if row["reasons"] == ["accounts_on_device"]}
+    assert suspects == ordered & set(shared["user_id"])
+    assert all(row["probability"] > 0.95 for row in rows if row["user_id"] in suspects)
+    assert run("train_scores", source, *one)["waiting"].keys() == {"churn"}, "the other one is young"

@@ -159,6 +159,7 @@ def foretold(probabilities: Mapping[str, float], *, score_name: str = "churn", d
             "contender": "trees",
             "model_version": "4",
             "reasons": ["hours_since_last_event", "num_orders"],
+            "outcome": None,
         }
         | columns
         for person, probability in probabilities.items()

@@ -67,7 +67,15 @@ FORETOLD = Table(
         Column("dt", "date", "As of the end of this shop's day.", nullable=False),
         Column("score_name", "string", "The task, such as churn or purchase.", nullable=False),
         Column("user_id", "string", "Pseudonym of the person.", nullable=False),
-        Column("probability", "double", "Calibrated, of the task's yes.", "0 to 1", nullable=False),
+        Column(
+            "probability",
+            "double",
+            "Calibrated, of the task's yes. Of coupon_uplift by how much a coupon raises the chance of buying, 0 where"
+            " it lowers it. Of fraud no probability, for nobody has labels to calibrate it by: the share of people who"
+            " are less conspicuous.",
+            "0 to 1",
+            nullable=False,
+        ),
         Column("decile", "int", "Among the people of the calibration: 1 is least likely, 10 most.", nullable=False),
         Column(
             "flagged",
@@ -75,15 +83,18 @@ FORETOLD = Table(
             "Likely enough that acting costs less than not acting, by the task's costs of errors.",
             nullable=False,
         ),
-        Column("contender", "string", "What serves: rule, trees, encoder or combined.", nullable=False),
+        Column(
+            "contender", "string", "What serves: rule, trees, encoder, combined, anomaly or uplift.", nullable=False
+        ),
         Column("model_version", "string", "Version of the task's registered model.", nullable=False),
         Column(
             "reasons",
             "array<string>",
             "Columns of `user_features` that raised it most, strongest first; history where the encoder decides alone,"
-            " rule where the rule does.",
+            " rule where the rule does; of fraud its signals that at most a tenth of people have as much of.",
             nullable=False,
         ),
+        Column("outcome", "string", "Of several outcomes the likeliest, such as next_category's; else null."),
     ),
     key=("score_name", "user_id"),
     order=("score_name", "user_id"),
@@ -119,7 +130,8 @@ USER_SCORES = Table(
             "score",
             "double",
             "Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated"
-            " probability.",
+            " probability; of coupon_uplift by how much a coupon raises the chance of buying; of fraud no probability,"
+            " but the share of people who are less conspicuous.",
             "0 to 1",
             nullable=False,
         ),
@@ -135,13 +147,16 @@ USER_SCORES = Table(
             "boolean",
             "Likely enough that acting costs less than not acting, by the task's costs of errors; null for ranks.",
         ),
-        Column("contender", "string", "What foretells: rule, trees, encoder or combined; null for ranks."),
+        Column(
+            "contender", "string", "What foretells: rule, trees, encoder, combined, anomaly or uplift; null for ranks."
+        ),
         Column("model_version", "string", "Version of the task's registered model; null for ranks."),
         Column(
             "reasons",
             "string",
-            "JSON array: columns of `user_features` that raised the probability most, strongest first; null for ranks.",
+            "JSON array: columns of `user_features` that raised the score most, strongest first; null for ranks.",
         ),
+        Column("outcome", "string", "Of several outcomes the likeliest, such as next_category's; else null."),
     ),
     key=("shop", "score_name", "user_id"),
     order=("shop", "score_name", "user_id"),

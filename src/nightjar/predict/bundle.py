@@ -1,14 +1,12 @@
-"""A fitted task as it serves: which contender, with what it needs, and how it becomes a probability.
+"""A fitted yes or no as it serves: which contender, with what it needs, and how it becomes a probability.
 
 Written as JSON and LightGBM's text; the encoder, shared by all tasks, is kept beside them by whoever trained it.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,17 +16,21 @@ from nightjar.contracts import BadInput
 from nightjar.predict.aggregates import Columns
 from nightjar.predict.calibration import Calibration, Deciles
 from nightjar.predict.contest import COMBINED, ENCODER, RULE, TREES, Combination
-from nightjar.predict.tasks import TASKS, Task
+from nightjar.predict.served import AGAIN, Foretold, Reads, read_json, strongest, write_json
+from nightjar.predict.task import Binary
 from nightjar.predict.trees import Trees
 
 Floats = NDArray[np.float64]
+
+#: What stands for the encoder, which reads the history itself, and for the rule.
+HISTORY, BY_RULE = "history", "rule"
 
 
 @dataclass(frozen=True)
 class Fitted:
     """Everything that any of the contenders needs; `serving` says which of them serves."""
 
-    task: str
+    definition: Binary
     serving: str
     columns: Columns
     trees: Trees
@@ -37,8 +39,16 @@ class Fitted:
     deciles: Deciles | None  #: of the people it was calibrated on; None while it is being fitted
 
     @property
-    def definition(self) -> Task:
-        return TASKS[self.task]
+    def task(self) -> str:
+        return self.definition.name
+
+    @property
+    def reads(self) -> Reads:
+        return "heads" if self.serving in (ENCODER, COMBINED) else ""
+
+    @property
+    def silent(self) -> bool:
+        return False
 
     def raw(self, contender: str, features: pa.Table, encoder_B: Floats) -> Floats:
         """What a contender says before calibration.
@@ -59,8 +69,28 @@ class Fitted:
         found: Floats = self.calibrations[name].apply(self.raw(name, features, encoder_B))
         return found
 
+    def foretell(self, features: pa.Table, encoder_B: Floats) -> Foretold:
+        assert self.deciles is not None
+        probability_B, costs = self.probabilities(features, encoder_B), self.definition.costs
+        return Foretold(
+            probability_B,
+            self.deciles.number(probability_B),
+            probability_B >= costs.false_positive / (costs.false_positive + costs.false_negative),
+            self.serving,
+            self.reasons(features),
+        )
+
+    def reasons(self, features: pa.Table) -> pa.ListArray:
+        """The columns with the largest effect upwards (Shapley values), strongest first; none where all fall.
+
+        Where the encoder decides alone its reason is the history, where the rule does the rule.
+        """
+        if self.serving in (RULE, ENCODER):
+            word = BY_RULE if self.serving == RULE else HISTORY
+            return pa.array([[word]] * features.num_rows, pa.list_(pa.string()))
+        return strongest(self.trees.contributions(self.columns.matrix(features)), self.columns.names)
+
     def save(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         said = {
             "task": self.task,
             "serving": self.serving,
@@ -69,21 +99,21 @@ class Fitted:
             "calibrations": {name: asdict(one) for name, one in self.calibrations.items()},
             "deciles": self.deciles and asdict(self.deciles),
         }
+        write_json(folder, said)
         (folder / "trees.txt").write_text(self.trees.text, encoding="utf-8")
-        (folder / "task.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> Fitted:
-        """Raises BadInput where the folder holds no task of today's registry."""
+    def load(cls, folder: Path, task: Binary) -> Fitted:
+        """Raises BadInput where the folder holds no such model."""
+        said = read_json(folder)
         try:
-            said: dict[str, Any] = json.loads((folder / "task.json").read_text(encoding="utf-8"))
             text = (folder / "trees.txt").read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise BadInput(f"{folder} holds no fitted task: {error}", "make nightly SET=predict.force=true") from error
-        if said["task"] not in TASKS or said["serving"] not in (RULE, TREES, ENCODER, COMBINED):
-            raise BadInput(f"no such task any more: {said['task']}", "make nightly SET=predict.force=true")
+        except OSError as error:
+            raise BadInput(f"{folder} holds no trees: {error}", AGAIN) from error
+        if said["serving"] not in (RULE, TREES, ENCODER, COMBINED):
+            raise BadInput(f"no such contender any more: {said['serving']}", AGAIN)
         return cls(
-            said["task"],
+            task,
             said["serving"],
             Columns.load(said["columns"]),
             Trees(text),

@@ -1,4 +1,4 @@
-"""One task from rows to a fitted model and a verdict: the only trainer there is, whatever the task.
+"""A yes or no from rows to a fitted model and a verdict: the only trainer there is, whatever the question.
 
 Rows are people at instants. Models learn at earlier instants from some of the people; the others tune them there: they
 stop the trees, weigh the two models, calibrate. All contenders are then judged at a later instant whose window nobody
@@ -22,7 +22,7 @@ from nightjar.predict import calibration
 from nightjar.predict.aggregates import Columns
 from nightjar.predict.bundle import Fitted
 from nightjar.predict.contest import COMBINED, ENCODER, RULE, TREES, Combination, Verdict, judge
-from nightjar.predict.task import Task
+from nightjar.predict.task import Binary
 from nightjar.predict.trees import Trees
 
 Floats = NDArray[np.float64]
@@ -49,7 +49,7 @@ def is_tuning(user_ids: pa.ChunkedArray, share: float) -> Flags:
 
 
 def fit(
-    task: Task,
+    task: Binary,
     earlier: Rows,
     later: Rows,
     *,
@@ -77,7 +77,7 @@ def fit(
         threads=threads,
     )
     combination = Combination.fit(trees.predict(features_BF[tunes_B]), tuning.encoder_B, said_B)
-    fitted = Fitted(task.name, RULE, columns, trees, combination, {}, None)
+    fitted = Fitted(task, RULE, columns, trees, combination, {}, None)
     for name in (RULE, TREES, ENCODER, COMBINED):
         fitted.calibrations[name] = calibration.fit(said_B, fitted.raw(name, tuning.features, tuning.encoder_B))
     later, happened_B = _answered(task, later)
@@ -87,7 +87,7 @@ def fit(
     return replace(fitted, serving=verdict.winner, deciles=calibration.Deciles.of(of_tuning_B)), verdict
 
 
-def _answered(task: Task, rows: Rows) -> tuple[Rows, Counts]:
+def _answered(task: Binary, rows: Rows) -> tuple[Rows, Counts]:
     """Rows to which the task's question has an answer."""
     outcomes_B = task.outcomes(rows.labels)
     known_B = ~np.isnan(outcomes_B)

@@ -1,14 +1,14 @@
 """What can be foretold of a person, as a value: which label, for whom, held against which rule, at which price.
 
-A task is a file in `nightjar.predict.tasks` and a line of its registry. Training, the contest, calibration, publishing
-and the report read these values; none of them knows a task by name.
+A task is a file in `nightjar.predict.tasks` and a line of its registry, and of one of the kinds below. Training, the
+contest, calibration, publishing and the report read these values; none of them knows a task by name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,9 @@ from nightjar.settings import Labels
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+
+#: What may be added to rows of `user_features`: see `nightjar.predict.accounts` and `nightjar.learn.surprise`.
+ACCOUNTS, SURPRISE = "accounts_on_device", "surprise"
 
 #: Metrics that decide between models; higher is better in each.
 Metric = Literal["auroc", "average_precision"]
@@ -45,8 +48,32 @@ class Rule:
     score: Callable[[pa.Table], Floats]
 
 
+class Task(Protocol):
+    """What is common to all kinds."""
+
+    @property
+    def name(self) -> str:
+        """`user_scores.score_name`, and the end of the registered model's name."""
+        ...
+
+    @property
+    def doc(self) -> str:
+        """What the score is of."""
+        ...
+
+    @property
+    def serves(self) -> Callable[[pa.Table, Labels], Flags]:
+        """Who is asked about, from what is known at the instant."""
+        ...
+
+    @property
+    def judged_by(self) -> dict[str, Any]:
+        """What decides whether a model of it may serve, for the ledger `promotions`."""
+        ...
+
+
 @dataclass(frozen=True)
-class Task:
+class Binary:
     """A yes or no about each person within a window after an instant."""
 
     name: str  #: `user_scores.score_name`
@@ -68,6 +95,10 @@ class Task:
         if unknown := named - set(LABELS.names):
             raise ValueError(f"task {self.name}: no column of labels: {sorted(unknown)}")
 
+    @property
+    def judged_by(self) -> dict[str, Any]:
+        return {"metric": self.metric, "rule": self.rule.doc, "costs": asdict(self.costs)}
+
     def outcomes(self, labels: pa.Table) -> Floats:
         """1, 0, or not a number where the row says nothing, in the order of `labels`."""
         said = labels.column(self.label)
@@ -78,13 +109,50 @@ class Task:
         return found
 
 
+class Signal(NamedTuple):
+    """A number of which a large one is conspicuous; not a number where it says nothing."""
+
+    doc: str
+    of: Callable[[pa.Table], Floats]
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """Who stands out from everybody by signals that a person has named, where nobody has labels to learn from."""
+
+    name: str
+    doc: str
+    #: by the names that reasons give; over `user_features` with `ACCOUNTS` and `SURPRISE`
+    signals: Mapping[str, Signal]
+    serves: Callable[[pa.Table, Labels], Flags]
+    rule: Rule  #: what it is compared with where a truth is known
+    flagged_share: float  #: of the people it learned from, the most conspicuous
+
+    @property
+    def judged_by(self) -> dict[str, Any]:
+        return {"judged": False, "signals": {name: one.doc for name, one in self.signals.items()}}
+
+
+@dataclass(frozen=True)
+class Uplift:
+    """What an offer changes, learned from a trial in which chance decided who got it."""
+
+    name: str
+    doc: str
+    serves: Callable[[pa.Table, Labels], Flags]
+
+    @property
+    def judged_by(self) -> dict[str, Any]:
+        return {"metric": "qini", "rule": "a model of what the treated do"}
+
+
 def numbers(features: pa.Table, name: str) -> Floats:
-    """A column of `user_features`, null as not a number.
+    """A column of `user_features`, or one that was added to them, null as not a number.
 
     >>> numbers(pa.table({"num_orders": [2, None]}), "num_orders").tolist()
     [2.0, nan]
     """
-    assert name in USER_FEATURES.names, name
+    assert name in (*USER_FEATURES.names, ACCOUNTS, SURPRISE), name
     found: Floats = features.column(name).cast(pa.float64()).to_numpy()
     return found
 

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from nightjar.contracts import BadInput
-from nightjar.predict.task import Task
+from nightjar.predict.anomaly import Detector
+from nightjar.predict.bundle import Fitted
+from nightjar.predict.effects import Effect
+from nightjar.predict.served import AGAIN, Served, read_json
+from nightjar.predict.task import Anomaly, Binary, Uplift
 from nightjar.predict.tasks.cart import CART
 from nightjar.predict.tasks.churn import CHURN
 from nightjar.predict.tasks.click import CLICK
 from nightjar.predict.tasks.coupon import COUPON
+from nightjar.predict.tasks.fraud import FRAUD
 from nightjar.predict.tasks.purchase import PURCHASE
+from nightjar.predict.tasks.uplift import UPLIFT
 
-TASKS: dict[str, Task] = {task.name: task for task in (CHURN, PURCHASE, CART, CLICK, COUPON)}
+Task = Binary | Anomaly | Uplift
+
+TASKS: dict[str, Task] = {task.name: task for task in (CHURN, PURCHASE, CART, CLICK, COUPON, FRAUD, UPLIFT)}
 
 
 def named(names: Iterable[str]) -> list[Task]:
@@ -25,4 +34,22 @@ def named(names: Iterable[str]) -> list[Task]:
     return [TASKS[name] for name in wanted]
 
 
-__all__ = ["TASKS", "Task", "named"]
+def load(folder: Path) -> Served:
+    """What `Served.save` wrote, for today's definition of the task.
+
+    Raises:
+        BadInput: the folder holds no task of today's registry, or one that was of another kind.
+    """
+    name = read_json(folder)["task"]
+    if name not in TASKS:
+        raise BadInput(f"no such task any more: {name}", AGAIN)
+    match TASKS[name]:
+        case Binary() as task:
+            return Fitted.load(folder, task)
+        case Anomaly() as task:
+            return Detector.load(folder, task)
+        case Uplift() as task:
+            return Effect.load(folder, task)
+
+
+__all__ = ["TASKS", "Task", "load", "named"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from nightjar.predict.task import Costs, Flags, Floats, Rule, Task, by_levels, numbers, recency
+from nightjar.predict.task import Binary, Costs, Flags, Floats, Rule, by_levels, numbers, recency
 from nightjar.settings import Labels
 
 
@@ -17,7 +17,7 @@ def _filled_lately(features: pa.Table) -> Floats:
     return by_levels(recency(features, "hours_since_last_cart"), numbers(features, "num_open_cart_items"))
 
 
-CART = Task(
+CART = Binary(
     name="cart_conversion",
     doc="Buys an item of the open cart in the next `labels.horizon_days`.",
     label="cart_converted",

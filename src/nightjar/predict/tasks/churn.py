@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from nightjar.predict.task import Costs, Flags, Floats, Rule, Task, by_levels, numbers, recency
+from nightjar.predict.task import Binary, Costs, Flags, Floats, Rule, by_levels, numbers, recency
 from nightjar.settings import Labels
 
 
@@ -17,7 +17,7 @@ def _silent_and_rare(features: pa.Table) -> Floats:
     return by_levels(-recency(features, "hours_since_last_event"), -numbers(features, "num_sessions_28d"))
 
 
-CHURN = Task(
+CHURN = Binary(
     name="churn",
     doc="Does nothing in the next `labels.churn_days`.",
     label="churned",

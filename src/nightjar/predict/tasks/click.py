@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from nightjar.predict.task import Costs, Floats, Rule, Task, by_levels, everybody, numbers
+from nightjar.predict.task import Binary, Costs, Floats, Rule, by_levels, everybody, numbers
 
 
 def _clicked_before(features: pa.Table) -> Floats:
@@ -13,7 +13,7 @@ def _clicked_before(features: pa.Table) -> Floats:
     return by_levels(shares_B, numbers(features, "num_sessions_28d"))
 
 
-CLICK = Task(
+CLICK = Binary(
     name="click",
     doc="Clicks a banner or an ad in the next `labels.horizon_days`, if shown one.",
     label="clicked_next",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from nightjar.predict.task import Costs, Floats, Rule, Task, by_levels, everybody, numbers
+from nightjar.predict.task import Binary, Costs, Floats, Rule, by_levels, everybody, numbers
 
 
 def _claimed_before(features: pa.Table) -> Floats:
     return by_levels(numbers(features, "num_coupons"), numbers(features, "num_orders"))
 
 
-COUPON = Task(
+COUPON = Binary(
     name="coupon_use",
     doc="Buys by a coupon that was claimed, in the next `labels.horizon_days`.",
     label="coupon_used_next",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from nightjar.predict.task import Costs, Floats, Rule, Task, by_levels, everybody, numbers, recency
+from nightjar.predict.task import Binary, Costs, Floats, Rule, by_levels, everybody, numbers, recency
 
 
 def _bought_lately_and_often(features: pa.Table) -> Floats:
     return by_levels(recency(features, "hours_since_last_purchase"), numbers(features, "num_orders"))
 
 
-PURCHASE = Task(
+PURCHASE = Binary(
     name="purchase",
     doc="Buys something in the next `labels.horizon_days`.",
     label="purchased_next",

@@ -38,6 +38,7 @@ _OF_FORETOLD = {
     "contender": "contender",
     "model_version": "model_version",
     "reasons": "CAST(to_json(reasons) AS VARCHAR)",
+    "outcome": "outcome",
 }
 
 
