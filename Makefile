@@ -27,7 +27,7 @@ AIRFLOW := .envs/airflow/bin/python
 
 .DEFAULT_GOAL := help
 .PHONY: help setup nightly replay rollback export erase backtest backfill bi lineage source-check rules-check audit sbom licenses ui down test test-live check format docs approve locks \
-	quality tune bench-prep bench-night bench-learn bench-large bench-scaling bench-publish bench-score bench-overhead bench-page
+	quality scores-report tune bench-prep bench-night bench-learn bench-large bench-scaling bench-publish bench-score bench-overhead bench-page
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -127,6 +127,9 @@ licenses: setup  ## rewrite conf/locks/licenses.txt, after make locks
 quality: setup  ## hold a model against the literature on a public data set: DATA, PROTOCOL, CONF, SEEDS, FOLDS, EXCLUDE, OUT, SET
 	@$(JOBS) -m jobs.ops.quality --data "$$DATA" --protocol "$$PROTOCOL" --conf "$$CONF" --seeds "$$SEEDS" \
 		--folds "$$FOLDS" --exclude "$$EXCLUDE" --out "$$OUT" --set "$$SET"
+
+scores-report: setup  ## what every score of people is worth, into docs/scores.md: DATA=folder of data sets, ONLY=parts
+	@$(JOBS) -m jobs.ops.scores_report --data "$$DATA" --only "$$ONLY"
 
 tune: setup  ## search settings that suit a night's people: SOURCE, DAY, CONF, TRIALS, SET; goes on where it stopped
 	@set -f; $(JOBS) jobs/tune.py --source "$$SOURCE" --sequences "$$SOURCE/sequences/dt=$$DAY" \

@@ -5,17 +5,14 @@ The logs are not ours to ship: set NIGHTJAR_REAL_DATA to a folder that holds the
 
 from __future__ import annotations
 
-import csv
 import doctest
-import gzip
 import math
 import os
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
+from jobs.ops.scores.open_bandit import NUM_ITEMS, NUM_POSITIONS, Bandit, following, rates, read
 
 from nightjar.predict import policy
 from nightjar.predict.policy import Estimate, Log
@@ -164,45 +161,17 @@ def test_a_softmax_policy_is_a_policy() -> None:
     assert (chances.argmax(axis=1) == rewards.argmax(axis=1)).all()
 
 
-NUM_ITEMS, NUM_POSITIONS = 34, 3
-
-
-class Bandit(NamedTuple):
-    item: np.ndarray
-    position: np.ndarray
-    click: np.ndarray
-    propensity: np.ndarray
-
-    def part(self, rows: slice) -> Bandit:
-        return Bandit(*(column[rows] for column in self))
-
-
 def open_bandit(name: str) -> Bandit:
     path = DATA / "open_bandit" / name / "men.csv.gz"
     if not path.exists():
         pytest.skip(f"no log {path}; set NIGHTJAR_REAL_DATA to the folder that holds it")
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-        rows = [
-            (int(row["item_id"]), int(row["position"]) - 1, float(row["click"]), float(row["propensity_score"]))
-            for row in csv.DictReader(file)
-        ]
-    item, position, click, propensity = (np.array(column) for column in zip(*rows, strict=True))
-    return Bandit(item, position, click, propensity)
-
-
-def one_hot(item: np.ndarray, position: np.ndarray) -> np.ndarray:
-    return np.hstack([np.eye(NUM_ITEMS)[item], np.eye(NUM_POSITIONS)[position]])
+    return read(path)
 
 
 def learnt(logs: Bandit) -> tuple[np.ndarray, np.ndarray]:
     """Click rates by position and item, and the policy that follows them."""
-    weights = (1 / NUM_ITEMS) / logs.propensity
-    model = LogisticRegression(C=1.0, max_iter=1000).fit(
-        one_hot(logs.item, logs.position), logs.click == 1, sample_weight=np.minimum(weights, 10.0)
-    )
-    position, item = (part.ravel() for part in np.indices((NUM_POSITIONS, NUM_ITEMS)))
-    rates = model.predict_proba(one_hot(item, position))[:, 1].reshape(NUM_POSITIONS, NUM_ITEMS)
-    return rates, policy.softmax_policy(rates, temperature=0.002, exploration=0.2)
+    found = rates(logs)
+    return found, following(found)
 
 
 def judged(logs: Bandit, rates: np.ndarray, chances: np.ndarray) -> dict[str, Estimate]:

@@ -1,14 +1,11 @@
 """Learners of uplift on a simulated trial, and on Hillstrom's: the bar is a response model's Qini.
 
-The trial is not ours to ship: set NIGHTJAR_REAL_DATA to a folder that holds it; without it those tests skip, and
-without LightGBM those with trees.
+The trial is not ours to ship: set NIGHTJAR_REAL_DATA to a folder that holds it; without it those tests skip.
 """
 
 from __future__ import annotations
 
-import csv
 import doctest
-import gzip
 import json
 import os
 from collections.abc import Callable
@@ -18,10 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jobs.ops.scores import hillstrom as campaigns
 
 from nightjar.predict import qini, uplift
+from nightjar.predict.boosted import read_boosted
 from nightjar.predict.qini import Trial, trial
-from nightjar.predict.uplift import Fit, Learner, logistic
+from nightjar.predict.uplift import Learner, logistic
 from nightjar.settings import repository
 
 DATA = Path(os.environ.get("NIGHTJAR_REAL_DATA") or repository().parent / "shared" / "data")
@@ -151,64 +150,17 @@ def test_the_gate_takes_what_wins_and_keeps_what_is_not_beaten() -> None:
 
 
 def hillstrom(arm: str) -> tuple[np.ndarray, Trial]:
-    """Who got the arm's e-mail or none, and whether they visited in the two weeks after."""
-    path = DATA / "hillstrom" / "hillstrom.csv.gz"
+    path = DATA / campaigns.FILE
     if not path.exists():
         pytest.skip(f"no trial {path}; set NIGHTJAR_REAL_DATA to the folder that holds it")
-    with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["segment"] in (arm, "No E-Mail")]
-    numbers = np.array(
-        [[float(row[name]) for name in ("recency", "history", "mens", "womens", "newbie")] for row in rows]
-    )
-    groups = [
-        [float(row["zip_code"] == "Rural"), float(row["zip_code"] == "Urban")]
-        + [float(row["channel"] == name) for name in ("Phone", "Web", "Multichannel")]
-        for row in rows
-    ]
-    crossed = np.column_stack([np.log1p(numbers[:, 1]), numbers[:, 2] * numbers[:, 3]])
-    treated = np.array([row["segment"] == arm for row in rows])
-    visit = np.array([float(row["visit"]) for row in rows])
-    return np.hstack([numbers, np.array(groups), crossed]), trial(treated, visit, 0.5)
-
-
-def trees(objective: str, num_trees: int) -> Fit:
-    lightgbm = pytest.importorskip("lightgbm", reason="LightGBM is not installed")
-
-    @dataclass(frozen=True)
-    class Trees:
-        text: str
-
-        def predict(self, features_BD: np.ndarray) -> np.ndarray:
-            return lightgbm.Booster(model_str=self.text).predict(features_BD, num_threads=1)
-
-        def as_dict(self) -> dict[str, Any]:
-            return {"kind": "lightgbm", "text": self.text}
-
-    settings = {"objective": objective, "learning_rate": 0.05, "num_leaves": 8, "min_data_in_leaf": 200}
-    settings |= {"num_threads": 1, "deterministic": True, "verbose": -1, "seed": 1}
-
-    def fit(features_BD: np.ndarray, outcome_B: np.ndarray, weights_B: np.ndarray) -> Trees:
-        rows = lightgbm.Dataset(features_BD, outcome_B, weight=weights_B, free_raw_data=True)
-        return Trees(lightgbm.train(settings, rows, num_boost_round=num_trees).model_to_string())
-
-    return fit
-
-
-def contenders() -> dict[str, Learner]:
-    outcome, control, effect = trees("binary", 80), trees("binary", 50), trees("regression", 50)
-    return {
-        "response": uplift.response(outcome),
-        "t-logistic": uplift.t_learner(logistic(l2=10.0)),
-        "t-trees": uplift.t_learner(outcome, control),
-        "x-trees": uplift.x_learner(outcome, effect),
-    }
+    return campaigns.read(path, arm)
 
 
 @pytest.mark.slow
 def test_uplift_beats_a_response_model_on_womens_mail() -> None:
-    features, people = hillstrom("Womens E-Mail")
+    features, people = hillstrom("women")
     assert len(features) == 42_693
-    found = uplift.choose(contenders(), features, people, baseline="response", seed=0, num_resamples=500)
+    found = uplift.choose(campaigns.learners(), features, people, baseline="response", seed=0, num_resamples=500)
     print(found)
     assert found.name in ("t-logistic", "t-trees"), "these two are as good"
     assert found.difference[found.name].low > 0
@@ -219,8 +171,8 @@ def test_uplift_beats_a_response_model_on_womens_mail() -> None:
 
 @pytest.mark.slow
 def test_on_mens_mail_the_response_model_stays() -> None:
-    features, people = hillstrom("Mens E-Mail")
-    found = uplift.choose(contenders(), features, people, baseline="response", seed=0, num_resamples=500)
+    features, people = hillstrom("men")
+    found = uplift.choose(campaigns.learners(), features, people, baseline="response", seed=0, num_resamples=500)
     print(found)
     assert found.name == "response"
     assert max(found.qini, key=lambda name: found.qini[name].mean) == "response"
@@ -228,7 +180,9 @@ def test_on_mens_mail_the_response_model_stays() -> None:
 
 def test_trees_are_kept_as_text() -> None:
     features, people, _ = campaign(2000)
-    model = contenders()["x-trees"](features, people)
+    model = campaigns.learners()["x-trees"](features, people)
     saved = json.loads(json.dumps(model.as_dict()))
     assert saved["parts"][0]["text"].startswith("tree")
+    read = uplift.read_model(saved, {"boosted": read_boosted})
+    assert read.score(features).tolist() == model.score(features).tolist()
     assert qini.qini(qini.qini_curve(model.score(features), people)) > 0

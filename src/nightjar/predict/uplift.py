@@ -232,7 +232,14 @@ def choose(
         name: cross_fitted(learner, features_BD, people, seed=seed, num_folds=num_folds, num_repeats=num_repeats)
         for name, learner in learners.items()
     }
-    rest = [name for name in learners if name != baseline]
+    return chosen(scores, people, baseline=baseline, seed=seed, num_resamples=num_resamples)
+
+
+def chosen(
+    scores: Mapping[str, Floats], people: Trial, *, baseline: str, seed: int, num_resamples: int = 1000
+) -> Choice:
+    """What `choose` decides, from scores of people whom no model saw."""
+    rest = [name for name in scores if name != baseline]
     found = {
         name: qini.bootstrap(qini.qini, score_B, people, seed=seed, num_resamples=num_resamples)
         for name, score_B in scores.items()
