@@ -19,7 +19,7 @@ from nightjar.contracts.published import ALL_PEOPLE
 from nightjar.contracts.render import arrow_schema
 from nightjar.predict import metrics
 from nightjar.predict.contest import described
-from nightjar.predict.task import Flags, Floats, Task, numbers
+from nightjar.predict.task import Binary, Flags, Floats, numbers
 from nightjar.predict.tasks import TASKS
 from nightjar.settings import Labels
 
@@ -41,7 +41,9 @@ class Realised(NamedTuple):
 
 
 def judge(told: pa.Table, labels: pa.Table, features: pa.Table, conf: Labels, *, day: date) -> Realised:
-    """Every score of a night, for everybody and group by group; what is no task any more is left out.
+    """Every score of a night, for everybody and group by group.
+
+    Only of a yes or no can anybody say what became of it; what is no task any more is left out too.
 
     Args:
         told: the night's `foretold`.
@@ -49,13 +51,14 @@ def judge(told: pa.Table, labels: pa.Table, features: pa.Table, conf: Labels, *,
         features: `user_features` of the same instant: who belongs to which group.
     """
     scores, calibration = [], []
-    for name in sorted(set(pc.unique(told.column("score_name")).to_pylist()) & TASKS.keys()):
+    asked = {name: task for name, task in TASKS.items() if isinstance(task, Binary)}
+    for name in sorted(set(pc.unique(told.column("score_name")).to_pylist()) & asked.keys()):
         mine = told.filter(pc.equal(told.column("score_name"), name))
         for version in pc.unique(mine.column("model_version")).sort().to_pylist():
             one = mine.filter(pc.equal(mine.column("model_version"), version)).combine_chunks()
             fixed = {"dt": day, "score_name": name, "contender": one["contender"][0].as_py(), "model_version": version}
-            people = _met(TASKS[name], one, labels, features)
-            window = {"window_days": TASKS[name].window_days(conf)}
+            people = _met(asked[name], one, labels, features)
+            window = {"window_days": asked[name].window_days(conf)}
             scores += [fixed | window | row for row in _rows(people)]
             calibration += [fixed | row for row in _groups(people.outcome_B, people.probability_B)]
     return Realised(_table(REALISED_SCORES, scores), _table(REALISED_CALIBRATION, calibration))
@@ -67,7 +70,7 @@ class _People(NamedTuple):
     segments: list[tuple[str, Flags]]
 
 
-def _met(task: Task, told: pa.Table, labels: pa.Table, features: pa.Table) -> _People:
+def _met(task: Binary, told: pa.Table, labels: pa.Table, features: pa.Table) -> _People:
     """Join by person; who has no features of the night any more, having been erased, is in no group."""
     outcomes = np.append(task.outcomes(labels), np.nan)
     places = pc.fill_null(pc.index_in(told.column("user_id"), labels.column("user_id").combine_chunks()), -1)
@@ -84,7 +87,7 @@ def _met(task: Task, told: pa.Table, labels: pa.Table, features: pa.Table) -> _P
     return _People(told.column("probability").to_numpy(), outcomes[np.asarray(places)], [everybody, *segments])
 
 
-def _segments(task: Task, features: pa.Table) -> Iterator[tuple[str, Flags]]:
+def _segments(task: Binary, features: pa.Table) -> Iterator[tuple[str, Flags]]:
     platforms = np.array(features.column("last_platform").to_pylist(), np.str_)
     for platform in Platform:
         yield f"platform: {platform.value}", platforms == platform.value
