@@ -144,14 +144,14 @@ with DAG(
     )
     train_scores = python_job(
         "train_scores",
-        inlets=tables("user_features labels sequences"),
+        inlets=tables("user_features labels sequences session_events identity identity_links"),
         outlets=tables("promotions"),
         table="user_features",
         doc_md=doc("train_scores", "Learn churn, purchases and the like where a task's model is missing or old."),
     )
     score_people = python_job(
         "score_people",
-        inlets=tables("user_features sequences"),
+        inlets=tables("user_features sequences identity identity_links"),
         outlets=tables("foretold"),
         table="user_features",
         doc_md=doc("score_people", "Foretell of everybody what the tasks ask."),

@@ -2,9 +2,11 @@
 
 Reads `user_features`, `labels` and `sequences` as of the instants that `[labels]` names, and the recommender's
 champion, whose encoder all tasks share. Each yes or no of `[predict]` gets trees, a head and both together; they are
-held against its rule on people of the latest instant. What has no labels learns from the night alone, with `identity`
-and its links, and is not judged. Writes a version of each task's registered model to MLflow, its decision to
-`promotions`, and the alias `champion`: what serves is the winner, where it beats the rule beyond chance.
+held against its rule on people of the latest instant; so is a choice among several outcomes, without heads. What has
+no labels learns from the night alone, with `identity` and its links, and is not judged. What a coupon changes is
+learned from `session_events` of trials, and says nothing unless it beats a model of responses. Writes a version of
+each task's registered model to MLflow, its decision to `promotions`, and the alias `champion`: what serves is the
+winner, where it beats the rule beyond chance.
 Safe to run twice: data and settings that were fitted before are not fitted again.
 """
 
@@ -31,13 +33,13 @@ from nightjar.learn import heads
 from nightjar.learn.checkpoint import LoadedModel, fingerprint_of, load_model, save_model
 from nightjar.learn.dataset import concatenated
 from nightjar.learn.heads import Heads, Lesson, People
-from nightjar.predict import anomaly, effects
+from nightjar.predict import anomaly, classes, effects
 from nightjar.predict.contest import Verdict
 from nightjar.predict.exposure import EVENT_COLUMNS, Arms, acts, met, once
 from nightjar.predict.fitting import Rows, fit, is_tuning
 from nightjar.predict.qini import trial
 from nightjar.predict.served import Served
-from nightjar.predict.task import Anomaly, Binary, Uplift
+from nightjar.predict.task import Anomaly, Binary, Multiclass, Uplift
 from nightjar.predict.tasks import Task, named
 from nightjar.stores.job import Job, arguments, run
 from nightjar.stores.lake import Lake, batches
@@ -83,7 +85,7 @@ def is_due(job: Job, night: Partition, task: Task) -> bool:
             newest = night.day
         case Uplift():
             newest = night.day - meeting(job) - buying(job)
-        case Binary():
+        case Binary() | Multiclass():
             newest = job.conf.labels.judged_on(night.day)
     return job.conf.predict.force or champion is None or (newest - champion.as_of).days > job.conf.predict.max_age_days
 
@@ -95,7 +97,8 @@ def candidates(job: Job, lake: Lake, night: Partition, due: list[Task], waiting:
             yield from from_night(job, lake, night, task, waiting)
         if isinstance(task, Uplift):
             yield from from_trials(job, lake, night, task, waiting)
-    yield from from_labels(job, lake, night, [task for task in due if isinstance(task, Binary)], waiting)
+    labelled = [task for task in due if isinstance(task, Binary | Multiclass)]
+    yield from from_labels(job, lake, night, labelled, waiting)
 
 
 def from_night(job: Job, lake: Lake, night: Partition, task: Anomaly, waiting: dict[str, str]) -> Iterator[Candidate]:
@@ -196,7 +199,7 @@ def seconds(job: Job, day: date) -> int:
 
 
 def from_labels(
-    job: Job, lake: Lake, night: Partition, tasks: list[Binary], waiting: dict[str, str]
+    job: Job, lake: Lake, night: Partition, tasks: list[Binary | Multiclass], waiting: dict[str, str]
 ) -> Iterator[Candidate]:
     """What became of people at earlier instants, judged by a later one."""
     judged, earlier = instants(job, lake, night)
@@ -209,11 +212,12 @@ def from_labels(
     encoder = recommender(job)
     known = [read_instant(job, lake, at, encoder and encoder.vocabulary, labelled=True) for at in earlier]
     later = read_instant(job, lake, judged, encoder and encoder.vocabulary, labelled=True)
-    taught = teach(job, encoder, known, tasks) if encoder else None
+    yes_or_no = [task for task in tasks if isinstance(task, Binary)]
+    taught = teach(job, encoder, known, yes_or_no) if encoder and yes_or_no else None
 
     def write_encoder(folder: Path) -> None:
         if taught is not None and encoder is not None:
-            save_heads(folder, Encoder(taught, encoder.vocabulary, tuple(task.name for task in tasks)))
+            save_heads(folder, Encoder(taught, encoder.vocabulary, tuple(task.name for task in yes_or_no)))
 
     conf = job.conf.predict
     fingerprint = fingerprint_of(
@@ -221,24 +225,21 @@ def from_labels(
         [(str(at.of(table)), lake.entry(at.of(table)).content_hash) for at in (judged, *earlier) for table in READ],
         encoder and encoder.vocabulary.digest,
     )
-    for place, task in enumerate(tasks):
-        before = Rows(
-            pa.concat_tables([one.features for one in known]),
-            pa.concat_tables([one.labels for one in known]),
-            np.concatenate([answers(taught, one, place) for one in known]),
-        )
+    how: dict[str, Any] = {
+        "tuning_share": conf.tuning_share,
+        "sensitive": conf.sensitive,
+        "min_positives": conf.min_positives,
+        "seed": job.conf.train.seed,
+    }
+    features = pa.concat_tables([one.features for one in known])
+    labels = pa.concat_tables([one.labels for one in known])
+    for task in tasks:
+        place = yes_or_no.index(task) if taught and isinstance(task, Binary) else None
+        before = Rows(features, labels, np.concatenate([answers(taught, one, place) for one in known]))
         now = Rows(later.features, later.labels, answers(taught, later, place))
-        found = fit(
-            task,
-            before,
-            now,
-            tuning_share=conf.tuning_share,
-            sensitive=conf.sensitive,
-            min_positives=conf.min_positives,
-            seed=job.conf.train.seed,
-        )
+        found = fit(task, before, now, **how) if isinstance(task, Binary) else classes.fit(task, before, now, **how)
         if found is None:
-            waiting[task.name] = f"fewer than {conf.min_positives} of the rarer outcome to learn from"
+            waiting[task.name] = f"fewer than {conf.min_positives} of the rarer outcome, or of three, to learn from"
         else:
             yield Candidate(task, *found, judged.day, fingerprint, write_encoder)
 
@@ -284,9 +285,9 @@ def teach(job: Job, encoder: LoadedModel, known: list[Instant], tasks: list[Bina
     return taught
 
 
-def answers(taught: Heads | None, one: Instant, place: int) -> Any:
-    """What the head says of everybody; without an encoder one half, which says nothing."""
-    if taught is None:
+def answers(taught: Heads | None, one: Instant, place: int | None) -> Any:
+    """What the head of the place says of everybody; without one, one half, which says nothing."""
+    if taught is None or place is None:
         return np.full(one.features.num_rows, 0.5)
     return heads.predict(taught, one.histories, one.instants_B)[:, place]
 

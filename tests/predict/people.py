@@ -28,7 +28,9 @@ _NOUGHT: dict[str, Any] = {
 def rows_of(table: Table, num_rows: int, columns: Mapping[str, Sequence[Any]]) -> pa.Table:
     """Valid rows of a contract; columns that may be null are."""
     values: dict[str, Sequence[Any]] = {
-        column.name: [None if column.nullable else _NOUGHT[column.type]] * num_rows for column in table.columns
+        column.name: [None if column.nullable else _NOUGHT[column.type]] * num_rows
+        for column in table.columns
+        if column.name not in columns
     }
     values |= {"user_id": [f"{row:016x}" for row in range(num_rows)]} | dict(columns)
     return pa.table(values, schema=arrow_schema(table))

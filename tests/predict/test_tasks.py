@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from tests.predict.people import features, labels
 
 from nightjar.predict import tasks
-from nightjar.predict.task import ACCOUNTS, Binary, Costs, by_levels
+from nightjar.predict.task import ACCOUNTS, Anomaly, Binary, Costs, by_levels
 from nightjar.predict.tasks import TASKS, Task
 from nightjar.predict.tasks.churn import CHURN
 from nightjar.settings import load_conf
@@ -37,13 +38,23 @@ def test_labels_answer_or_are_silent(task: Binary) -> None:
         assert np.isnan(task.outcomes(labels(3, **flags, **none))).all()
 
 
-@pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
-def test_a_rule_gives_everybody_a_place_and_needs_no_history(task: Task) -> None:
+RULED = [task for task in TASKS.values() if isinstance(task, Binary | Anomaly)]
+
+
+@pytest.mark.parametrize("task", RULED, ids=lambda task: task.name)
+def test_a_rule_gives_everybody_a_place_and_needs_no_history(task: Binary | Anomaly) -> None:
     people = features(4, hours_since_last_event=[1.0, 30.0, 900.0, 2.0])
     places_B = task.rule.score(people.append_column(ACCOUNTS, pa.array([1, 1, 1, 2])))
     assert places_B.shape == (4,)
     assert ((places_B >= 0) & (places_B <= 1)).all()
     assert not isinstance(task, Binary) or task.window_days(CONF) > 0
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
+def test_a_task_of_any_kind_says_what_it_is_of_whom_it_asks_about_and_what_judges_it(task: Task) -> None:
+    assert task.doc.endswith(".")
+    assert task.serves(features(3), CONF).shape == (3,)
+    assert json.loads(json.dumps(task.judged_by)) == task.judged_by
 
 
 def test_who_is_gone_cannot_leave() -> None:

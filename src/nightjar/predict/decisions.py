@@ -37,7 +37,7 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Whole = NDArray[np.int64]
 
-#: What the scores are called. No task of the last two names is learned today: where somebody adds one, it is used.
+#: What the scores are called. The last but one is there only where a trial tells what coupons change.
 CHURN, PURCHASE, CART = "churn", "purchase", "cart_conversion"
 UPLIFT, FRAUD = "coupon_uplift", "fraud"
 
@@ -302,7 +302,7 @@ def _cart_reminder(people: Scored, conf: Decisions) -> Judged:
 
 
 def _fraud_review(people: Scored, conf: Decisions) -> Judged:
-    """Of those flagged as fraud, what they spent in the history window, times its chance."""
+    """Of those flagged as conspicuous, what they spent in the history window, times the share who are less so."""
     return _free(people.flagged_B, people.probability_B * numbers(people.features, "spend"))
 
 

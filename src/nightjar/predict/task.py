@@ -134,6 +134,22 @@ class Anomaly:
 
 
 @dataclass(frozen=True)
+class Multiclass:
+    """Which of several outcomes a person's next is, if there is one within a window after an instant."""
+
+    name: str
+    doc: str
+    label: str  #: column of `labels` that names it; null where there was none
+    serves: Callable[[pa.Table, Labels], Flags]
+    rule_doc: str
+    rule: Callable[[pa.Table], pa.ChunkedArray]  #: names one outcome, or null
+
+    @property
+    def judged_by(self) -> dict[str, Any]:
+        return {"metric": "top1_accuracy", "rule": self.rule_doc}
+
+
+@dataclass(frozen=True)
 class Uplift:
     """What an offer changes, learned from a trial in which chance decided who got it."""
 

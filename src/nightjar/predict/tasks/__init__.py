@@ -8,10 +8,12 @@ from pathlib import Path
 from nightjar.contracts import BadInput
 from nightjar.predict.anomaly import Detector
 from nightjar.predict.bundle import Fitted
+from nightjar.predict.classes import Chooser
 from nightjar.predict.effects import Effect
 from nightjar.predict.served import AGAIN, Served, read_json
-from nightjar.predict.task import Anomaly, Binary, Uplift
+from nightjar.predict.task import Anomaly, Binary, Multiclass, Uplift
 from nightjar.predict.tasks.cart import CART
+from nightjar.predict.tasks.category import CATEGORY
 from nightjar.predict.tasks.churn import CHURN
 from nightjar.predict.tasks.click import CLICK
 from nightjar.predict.tasks.coupon import COUPON
@@ -19,9 +21,9 @@ from nightjar.predict.tasks.fraud import FRAUD
 from nightjar.predict.tasks.purchase import PURCHASE
 from nightjar.predict.tasks.uplift import UPLIFT
 
-Task = Binary | Anomaly | Uplift
+Task = Binary | Anomaly | Uplift | Multiclass
 
-TASKS: dict[str, Task] = {task.name: task for task in (CHURN, PURCHASE, CART, CLICK, COUPON, FRAUD, UPLIFT)}
+TASKS: dict[str, Task] = {task.name: task for task in (CHURN, PURCHASE, CART, CLICK, COUPON, FRAUD, UPLIFT, CATEGORY)}
 
 
 def named(names: Iterable[str]) -> list[Task]:
@@ -50,6 +52,8 @@ def load(folder: Path) -> Served:
             return Detector.load(folder, task)
         case Uplift() as task:
             return Effect.load(folder, task)
+        case Multiclass() as task:
+            return Chooser.load(folder, task)
 
 
 __all__ = ["TASKS", "Task", "load", "named"]
