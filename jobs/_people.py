@@ -1,8 +1,9 @@
-"""What the jobs that foretell read: people as of instants, side by side in features, labels and histories."""
+"""What the jobs that foretell read and teach: people as of instants, side by side in features, labels and histories."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -11,21 +12,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from nightjar.contracts import IDENTITY, IDENTITY_LINKS, LABELS, SEQUENCES, USER_FEATURES, Partition, Table
 from nightjar.contracts.render import arrow_schema
+from nightjar.learn import heads
 from nightjar.learn.checkpoint import MODEL, LoadedModel, load_model, save_model
 from nightjar.learn.dataset import concatenated
-from nightjar.learn.heads import Heads
+from nightjar.learn.heads import Answers, Heads, Lesson, People
 from nightjar.learn.histories import WHOLE, Histories, read_histories
+from nightjar.learn.models import SequenceModel
 from nightjar.learn.surprise import surprise
 from nightjar.learn.vocabulary import Vocabulary
 from nightjar.predict.accounts import with_accounts
-from nightjar.predict.task import SURPRISE
-from nightjar.stores.job import Job
+from nightjar.predict.fitting import is_tuning
+from nightjar.predict.task import SURPRISE, Binary
+from nightjar.settings import Predict, Source
 from nightjar.stores.lake import Lake
 
 #: Rows of `sequences` that are read at once.
@@ -53,7 +58,9 @@ class Instant(NamedTuple):
         return np.full(self.features.num_rows, self.seconds, np.int64)
 
 
-def read_instant(job: Job, lake: Lake, at: Partition, vocabulary: Vocabulary | None, *, labelled: bool) -> Instant:
+def read_instant(
+    source: Source, lake: Lake, at: Partition, vocabulary: Vocabulary | None, *, labelled: bool
+) -> Instant:
     """Read one day: with labels those who have any, otherwise everybody; without a vocabulary nobody has a history."""
     features, labels = rows(lake, USER_FEATURES, at), arrow_schema(LABELS).empty_table()
     if labelled:
@@ -65,7 +72,7 @@ def read_instant(job: Job, lake: Lake, at: Partition, vocabulary: Vocabulary | N
     if vocabulary is not None and lake.has(at.of(SEQUENCES)):
         files = lake.files(at.of(SEQUENCES))
         found = list(read_histories(files, vocabulary, max_length=WHOLE, rows_per_batch=_READ_ROWS))
-    seconds = int(job.source.end_of(at.day).timestamp())
+    seconds = int(source.end_of(at.day).timestamp())
     return Instant(at.day, features, labels, concatenated(found).of(user_ids), seconds)
 
 
@@ -95,6 +102,34 @@ def rows(lake: Lake, table: Table, at: Partition) -> pa.Table:
     tables = [pq.ParquetFile(file).read(columns=schema.names).cast(schema) for file in lake.files(at.of(table))]
     ordered = [(name, "ascending") for name in table.order]
     return pa.concat_tables([schema.empty_table(), *tables]).sort_by(ordered)
+
+
+def teach(
+    encoder: SequenceModel, known: Sequence[Instant], tasks: Sequence[Binary], conf: Predict, *, seed: int
+) -> tuple[Heads, list[float]]:
+    """Heads for all tasks at once, on the earlier instants; the encoder learns on, its weights change.
+
+    Returns:
+        The heads, and the loss on the tuning people before the first epoch and after each.
+    """
+    everybody = People(
+        concatenated([one.histories for one in known]),
+        np.concatenate([one.instants_B for one in known]),
+        np.stack([np.concatenate([task.outcomes(one.labels) for one in known]) for task in tasks], axis=1),
+    )
+    tunes_B = np.concatenate([is_tuning(one.features.column("user_id"), conf.tuning_share) for one in known])
+    torch.manual_seed(seed)
+    taught = Heads(encoder, len(tasks))
+    learning, tuning = everybody.take(np.flatnonzero(~tunes_B)), everybody.take(np.flatnonzero(tunes_B))
+    lesson = Lesson(conf.epochs, conf.batch_people, conf.head_rate, conf.encoder_rate)
+    return taught, heads.fit(taught, learning, tuning, lesson, seed=seed)
+
+
+def answers(taught: Heads | None, one: Instant, place: int | None) -> Answers:
+    """What the head of the place says of everybody; without one, one half, which says nothing."""
+    if taught is None or place is None:
+        return np.full(one.features.num_rows, 0.5)
+    return heads.predict(taught, one.histories, one.instants_B)[:, place]
 
 
 class Encoder(NamedTuple):

@@ -25,18 +25,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 
-from _people import Encoder, Instant, read_instant, rows, save_heads, up_to, with_suspicions
+from _people import Encoder, answers, read_instant, rows, save_heads, teach, up_to, with_suspicions
 from nightjar.contracts import IDENTITY, LABELS, PROMOTIONS, SEQUENCES, SESSION_EVENTS, USER_FEATURES, Partition
-from nightjar.learn import heads
 from nightjar.learn.checkpoint import LoadedModel, fingerprint_of, load_model, save_model
-from nightjar.learn.dataset import concatenated
-from nightjar.learn.heads import Heads, Lesson, People
 from nightjar.predict import anomaly, classes, effects
 from nightjar.predict.contest import Verdict
 from nightjar.predict.exposure import EVENT_COLUMNS, Arms, acts, met, once
-from nightjar.predict.fitting import Rows, fit, is_tuning
+from nightjar.predict.fitting import Rows, fit
 from nightjar.predict.qini import trial
 from nightjar.predict.served import Served
 from nightjar.predict.task import Anomaly, Binary, Multiclass, Uplift
@@ -104,7 +100,7 @@ def candidates(job: Job, lake: Lake, night: Partition, due: list[Task], waiting:
 def from_night(job: Job, lake: Lake, night: Partition, task: Anomaly, waiting: dict[str, str]) -> Iterator[Candidate]:
     """What needs no labels."""
     encoder = recommender(job)
-    one = read_instant(job, lake, night, encoder and encoder.vocabulary, labelled=False)
+    one = read_instant(job.source, lake, night, encoder and encoder.vocabulary, labelled=False)
     one = one.where(task.serves(one.features, job.conf.labels))
     one = with_suspicions(lake, night, one, encoder, job.conf.train.seed)
     found = anomaly.fit(task, one.features)
@@ -210,10 +206,13 @@ def from_labels(
     if not tasks:
         return
     encoder = recommender(job)
-    known = [read_instant(job, lake, at, encoder and encoder.vocabulary, labelled=True) for at in earlier]
-    later = read_instant(job, lake, judged, encoder and encoder.vocabulary, labelled=True)
+    known = [read_instant(job.source, lake, at, encoder and encoder.vocabulary, labelled=True) for at in earlier]
+    later = read_instant(job.source, lake, judged, encoder and encoder.vocabulary, labelled=True)
     yes_or_no = [task for task in tasks if isinstance(task, Binary)]
-    taught = teach(job, encoder, known, yes_or_no) if encoder and yes_or_no else None
+    taught = None
+    if encoder and yes_or_no:
+        taught, losses = teach(encoder.model, known, yes_or_no, job.conf.predict, seed=job.conf.train.seed)
+        job.log.info("heads: loss on the tuning people by epoch: %s", " ".join(f"{loss:.4f}" for loss in losses))
 
     def write_encoder(folder: Path) -> None:
         if taught is not None and encoder is not None:
@@ -260,36 +259,6 @@ def recommender(job: Job) -> LoadedModel | None:
     tracking = Tracking(job.home, job.shop)
     champion = tracking.champion()
     return None if champion is None else load_model(tracking.download(champion))
-
-
-def teach(job: Job, encoder: LoadedModel, known: list[Instant], tasks: list[Binary]) -> Heads:
-    """Heads for all tasks at once, on the earlier instants."""
-    conf, seed = job.conf.predict, job.conf.train.seed
-    everybody = People(
-        concatenated([one.histories for one in known]),
-        np.concatenate([one.instants_B for one in known]),
-        np.stack([np.concatenate([task.outcomes(one.labels) for one in known]) for task in tasks], axis=1),
-    )
-    tunes_B = np.concatenate([is_tuning(one.features.column("user_id"), conf.tuning_share) for one in known])
-    lesson = Lesson(conf.epochs, conf.batch_people, conf.head_rate, conf.encoder_rate)
-    torch.manual_seed(seed)
-    taught = Heads(encoder.model, len(tasks))
-    losses = heads.fit(
-        taught,
-        everybody.take(np.flatnonzero(~tunes_B)),
-        everybody.take(np.flatnonzero(tunes_B)),
-        lesson,
-        seed=seed,
-    )
-    job.log.info("heads: loss on the tuning people by epoch: %s", " ".join(f"{loss:.4f}" for loss in losses))
-    return taught
-
-
-def answers(taught: Heads | None, one: Instant, place: int | None) -> Any:
-    """What the head of the place says of everybody; without one, one half, which says nothing."""
-    if taught is None or place is None:
-        return np.full(one.features.num_rows, 0.5)
-    return heads.predict(taught, one.histories, one.instants_B)[:, place]
 
 
 def kept(job: Job, lake: Lake, night: Partition, found: Candidate) -> None:

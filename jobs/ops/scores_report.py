@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jobs.ops.scores import hillstrom, open_bandit, page, pictures
+from jobs.ops.scores import hillstrom, logs, open_bandit, page, pictures, simulator
 from jobs.ops.scores.parts import Where
 
 from nightjar.contracts import ENVIRONMENT, BadInput
@@ -41,6 +41,9 @@ class Part:
 
 
 PARTS = {
+    "simulator": Part((), simulator.measure, simulator.headline),
+    "retailrocket": Part((logs.RETAILROCKET.path,), logs.RETAILROCKET.measure, logs.headline),
+    "online_retail": Part((logs.ONLINE_RETAIL.path,), logs.ONLINE_RETAIL.measure, logs.headline),
     "hillstrom": Part((hillstrom.FILE,), hillstrom.measure, hillstrom.headline),
     "open_bandit": Part(open_bandit.FILES, open_bandit.measure, open_bandit.headline),
 }
@@ -92,7 +95,7 @@ def main() -> None:
     args = parser.parse_args()
     try:
         if not args.data or not Path(args.data).is_dir():
-            raise BadInput(f"DATA={args.data} is no folder", "make scores-report DATA=../shared/data")
+            raise BadInput(f"DATA={args.data} is no folder", "make scores-report DATA=folder")
         docs, work = repository() / "docs", Home.from_environment().root / "scores"
         told = report(Path(args.data).absolute(), chosen(args.only), docs, work)
     except BadInput as error:

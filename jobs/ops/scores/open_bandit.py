@@ -46,7 +46,7 @@ class Bandit(NamedTuple):
     propensity: Floats  #: chance with which this item was shown here
 
     def part(self, rows: slice) -> Bandit:
-        return Bandit(*(column[rows] for column in self))
+        return Bandit(self.item[rows], self.position[rows], self.click[rows], self.propensity[rows])
 
     def under(self, chances: Floats) -> policy.Log:
         """The log as another policy sees it, given its chances by position and item."""
@@ -91,7 +91,8 @@ def average_policy(log: Bandit) -> Floats:
     """
     shown = np.zeros((NUM_POSITIONS, NUM_ITEMS))
     np.add.at(shown, (log.position, log.item), 1.0)
-    return shown / shown.sum(axis=1, keepdims=True)
+    found: Floats = shown / shown.sum(axis=1, keepdims=True)
+    return found
 
 
 #: What each log's own policy did.

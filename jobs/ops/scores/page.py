@@ -8,6 +8,9 @@ from typing import Any
 Numbers = Mapping[str, Any]
 
 TITLES = {
+    "simulator": "The simulated shop",
+    "retailrocket": "RetailRocket",
+    "online_retail": "UCI Online Retail",
     "hillstrom": "Hillstrom's e-mail campaign",
     "open_bandit": "Open Bandit",
 }
@@ -78,8 +81,184 @@ def _bandit_bars(numbers: Numbers) -> list[str]:
                 said.append(f"{name}: {ESTIMATORS[estimator]} misses what the policy earned, beyond chance.")
     for name, one in numbers["learnt"].items():
         if not one["dr"]["value"][1] > one["logged"][2]:
-            said.append(f"the policy learnt on {name} is not shown to beat the one that was logged.")
+            said.append(f"the policy {_learnt(name)}, is not shown to beat the one that was logged.")
     return said
+
+
+def contest_bars(contest: Numbers) -> list[str]:
+    said = [] if contest["with_encoder"] else ["the gate promoted no recommender: trees stand alone."]
+    for name, one in contest["tasks"].items():
+        if "not_judged" in one:
+            said.append(f"{name} could not be judged: {one['not_judged']}.")
+            continue
+        ahead = one["contenders"][one["best"]]["ahead"]
+        if ahead[1] is None or not ahead[1] > 0:
+            said.append(f"{name}: nothing beats the rule beyond chance, {spread(ahead, signed=True)}.")
+        if "bayes" in one and one["bayes"]["share"][0] < OF_BAYES:
+            reached = spread(one["bayes"]["share"], 100, 0)
+            said.append(f"{name}: {reached} % of the best AUROC's distance from a coin, below {OF_BAYES:.0%}.")
+    return said
+
+
+def _simulator_bars(numbers: Numbers) -> list[str]:
+    said = contest_bars(numbers["contest"])
+    coupon, transfer = numbers["coupon"], numbers["transfer"]
+    if coupon["serving"] == coupon["baseline"]:
+        said.append("coupons: no learner of uplift beats the model of responses beyond chance.")
+    for task, shares in transfer.items() if "not_measured" not in transfer else ():
+        for share, one in shares.items():
+            if not one["ahead"][1] > 0:
+                gap = spread(one["ahead"], signed=True)
+                said.append(f"{task}, {float(share):.0%} of the labels: pre-training is not shown to help, {gap}.")
+    return said
+
+
+# -- contests
+
+#: Of the distance between a coin's AUROC and the best there is, what a model is to reach.
+OF_BAYES = 0.9
+
+
+def contest(found: Numbers) -> list[str]:
+    """A table and the slices of every task."""
+    learned = ", ".join(found["learned"])
+    lines = [f"Learned from people as of {learned}, judged on people as of {found['judged']}.", ""]
+    for name, one in found["tasks"].items():
+        lines += [f"### {name}", ""]
+        if "not_judged" in one:
+            lines += [f"Not judged: {one['not_judged']}.", ""]
+            continue
+        lines += [f"{one['people']:,} people, {one['positives']:,} of them yes. {_served(one)}", ""]
+        rows = [
+            [
+                f"**{contender}**" if contender == one["best"] else contender,
+                spread(said["auroc"], digits=3),
+                *(plain(said[key], 3) for key in ("average_precision", "log_loss", "ece")),
+                plain(said["lift_first_decile"], 2),
+                "" if contender == "rule" else spread(said["ahead"], digits=3, signed=True),
+            ]
+            for contender, said in one["contenders"].items()
+        ]
+        head = ["", "AUROC", "average precision", "log loss", "ECE", "lift, first decile"]
+        lines += table([*head, f"ahead of the rule, {one['metric'].replace('_', ' ')}"], rows)
+        if "bayes" in one:
+            bayes = one["bayes"]
+            lines += [
+                "",
+                f"The best score there is has AUROC {spread(bayes['auroc'], digits=3)} on the {bayes['people']:,} "
+                f"people whom the simulator knows; {one['best']} has {plain(bayes['ours'], 3)} there, "
+                f"{spread(bayes['share'], 100, 0)} % of its distance from a coin's.",
+            ]
+        if one["slices"]:
+            rows = [
+                [slice_, f"{said['people']:,}", f"{said['positives']:,}", spread(said["auroc"], digits=3)]
+                for slice_, said in one["slices"].items()
+            ]
+            lines += ["", *table([f"{one['best']} on", "people", "yes", "AUROC"], rows)]
+        lines += [""]
+    return lines
+
+
+def _served(one: Numbers) -> str:
+    if one["serving"] == "rule":
+        return f"The rule stays: {one['reason']}."
+    return f"{one['serving'].capitalize()} would serve."
+
+
+def _simulator(numbers: Numbers) -> list[str]:
+    return [
+        f"{numbers['people']:,} people whose habits are known, through the night's own jobs. The best score there is "
+        "follows Bayes' rule from each one's habits and silence (`nightjar.simulate.chances`); of an open cart nobody "
+        "can work it out.",
+        "",
+        *contest(numbers["contest"]),
+        "![What was said and what happened](images/scores-calibration-simulator.svg)",
+        "",
+        "![How much is found down to a depth](images/scores-gain-simulator.svg)",
+        "",
+        *_coupon(numbers["coupon"]),
+        *_transfer(numbers["transfer"]),
+        *_stability(numbers["stability"]),
+    ]
+
+
+def _coupon(numbers: Numbers) -> list[str]:
+    treated, others = numbers["rates"]
+    rows = [
+        [
+            f"**{name}**" if name == numbers["serving"] else name,
+            _e4(one["qini"]),
+            _e4(one["ahead"]) if "ahead" in one else "",
+            plain(one["share_of_truth"], 2),
+            plain(one["rank_correlation"], 2),
+        ]
+        for name, one in numbers["learners"].items()
+    ]
+    rows.append(["the true uplift", _e4(numbers["truth"]["qini"]), "", "1.00", "1.00"])
+    head = ["learner", "Qini, 1e-4 orders per person", "ahead of responses", "of the true Qini", "rank correlation"]
+    return [
+        "### Uplift of a coupon",
+        "",
+        f"Orders in the fortnight of a campaign whose coupon {numbers['treated']:,} of {numbers['people']:,} people "
+        f"got by lot: {treated:.3f} a person with it, {others:.3f} without. Learned on the campaigns before.",
+        "",
+        *table(head, rows),
+        "",
+        "![Qini curves of the coupon](images/scores-qini-coupon.svg)",
+        "",
+    ]
+
+
+def _transfer(numbers: Numbers) -> list[str]:
+    if "not_measured" in numbers:
+        return ["### Pre-training", "", f"Not measured: {numbers['not_measured']}.", ""]
+    rows = [
+        [
+            task,
+            f"{float(share):.0%}",
+            f"{one['labels']:,}",
+            *(spread(one[key], digits=3) for key in ("pre-trained", "from scratch")),
+            spread(one["ahead"], digits=3, signed=True),
+        ]
+        for task, shares in numbers.items()
+        for share, one in shares.items()
+    ]
+    return [
+        "### Pre-training",
+        "",
+        "AUROC of heads on the recommender's encoder, and on the same encoder with fresh weights, by how many of the "
+        "labels they learn from; means over draws of people where there are few.",
+        "",
+        *table(["task", "of the labels", "labels", "pre-trained", "from scratch", "ahead"], rows),
+        "",
+        "![AUROC by labels](images/scores-transfer.svg)",
+        "",
+    ]
+
+
+def _stability(numbers: Numbers) -> list[str]:
+    rows = [
+        [task, "both" if day == "all" else day, plain(one["mean"], 3), plain(one["std"], 4)]
+        for task, days in numbers.items()
+        for day, one in days.items()
+    ]
+    return [
+        "### Seeds and instants",
+        "",
+        "AUROC of the best contender, three seeds at each of two judged instants.",
+        "",
+        *table(["task", "judged", "mean", "standard deviation"], rows),
+    ]
+
+
+def _log(name: str, said: str) -> Callable[[Numbers], list[str]]:
+    def section(numbers: Numbers) -> list[str]:
+        windows = numbers["windows"]
+        asked = f"Purchases within {windows['horizon_days']} days, churn within {windows['churn_days']}."
+        picture = f"![What was said and what happened](images/scores-calibration-{name}.svg)"
+        return [f"{said} {asked}", "", *contest(numbers["contest"]), picture]
+
+    return section
 
 
 # -- uplift
@@ -127,7 +306,7 @@ def _open_bandit(numbers: Numbers) -> list[str]:
         "",
     ]
     rows = [
-        [f"learnt on {name.replace(' on ', ', valued on ')}", _e3(one["logged"])]
+        [_learnt(name), _e3(one["logged"])]
         + [_e3(one[estimator]["value"]) for estimator in ESTIMATORS]
         + [f"{one['ips']['effective_rows']:,.0f} of {one['rows']:,}"]
         for name, one in numbers["learnt"].items()
@@ -152,6 +331,10 @@ def _open_bandit(numbers: Numbers) -> list[str]:
         for said in one["ips"]["warnings"]
     }
     return [*lines, "", "What the estimators themselves warn of:", "", *(f"- {said}" for said in sorted(warned))]
+
+
+def _learnt(name: str) -> str:
+    return f"learnt on {name.replace(' on ', ', valued on ')}"
 
 
 # -- words
@@ -184,11 +367,25 @@ def _e3(values: Sequence[float | None]) -> str:
 
 
 SECTIONS: dict[str, Callable[[Numbers], list[str]]] = {
+    "simulator": _simulator,
+    "retailrocket": _log(
+        "retailrocket",
+        "A real shop's views, carts and purchases, of people who all bought at some time: a set prepared for research, "
+        "so rates, and what there is to foretell, are not the shop's.",
+    ),
+    "online_retail": _log(
+        "online_retail",
+        "A year of a real shop's invoices: purchases and cancellations, nobody's views. BG/NBD is the model of repeat "
+        "purchases of Fader, Hardie and Lee, 2005.",
+    ),
     "hillstrom": _hillstrom,
     "open_bandit": _open_bandit,
 }
 
 BARS: dict[str, Callable[[Numbers], list[str]]] = {
+    "simulator": _simulator_bars,
+    "retailrocket": lambda numbers: contest_bars(numbers["contest"]),
+    "online_retail": lambda numbers: contest_bars(numbers["contest"]),
     "hillstrom": _uplift_bars,
     "open_bandit": _bandit_bars,
 }

@@ -60,7 +60,7 @@ def fit(
     threads: int = 0,
 ) -> tuple[Fitted, Verdict] | None:
     """Fit and judge; None where the earlier rows hold too few of either outcome to learn from."""
-    earlier, outcomes_B = _answered(task, earlier)
+    earlier, outcomes_B = answered(task, earlier)
     tunes_B = is_tuning(earlier.features.column("user_id"), tuning_share)
     if min(_rarer(outcomes_B[tunes_B]), _rarer(outcomes_B[~tunes_B])) < min_positives:
         return None
@@ -80,14 +80,14 @@ def fit(
     fitted = Fitted(task, RULE, columns, trees, combination, {}, None)
     for name in (RULE, TREES, ENCODER, COMBINED):
         fitted.calibrations[name] = calibration.fit(said_B, fitted.raw(name, tuning.features, tuning.encoder_B))
-    later, happened_B = _answered(task, later)
+    later, happened_B = answered(task, later)
     scores = {name: fitted.probabilities(later.features, later.encoder_B, name) for name in fitted.calibrations}
     verdict = judge(task.metric, happened_B, scores, min_positives=min_positives, seed=seed)
     of_tuning_B = fitted.probabilities(tuning.features, tuning.encoder_B, verdict.winner)
     return replace(fitted, serving=verdict.winner, deciles=calibration.Deciles.of(of_tuning_B)), verdict
 
 
-def _answered(task: Binary, rows: Rows) -> tuple[Rows, Counts]:
+def answered(task: Binary, rows: Rows) -> tuple[Rows, Counts]:
     """Rows to which the task's question has an answer."""
     outcomes_B = task.outcomes(rows.labels)
     known_B = ~np.isnan(outcomes_B)

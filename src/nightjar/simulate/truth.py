@@ -9,6 +9,7 @@ import numpy as np
 
 from nightjar.settings import Simulate
 from nightjar.simulate.catalogue import NEVER, SUCCESSION, Catalogue
+from nightjar.simulate.chances import Chances
 from nightjar.simulate.lines import address_id, campaign_id, device_id, user_id
 from nightjar.simulate.noise import Bools, Floats, Ints
 from nightjar.simulate.people import PLATFORMS, TASTE_WEIGHTS, WEB, People, Population
@@ -92,7 +93,15 @@ class Truth:
         return None if day == NEVER else self._first + timedelta(days=day)
 
     def expected_visits(self, index: Ints, day: date) -> Floats:
-        return self._behaviour.rate(self._population.people(index), (day - self._first).days)
+        return self._behaviour.rate(self._population.people(index), self.day_number(day))
+
+    def chances(self, index: Ints, last: Ints, day: date) -> Chances:
+        """What becomes of people, given their habits and the latest day of a visit, counted from the shop's first."""
+        return Chances(self._conf, self._behaviour, self._population.people(index), last, self.day_number(day))
+
+    def day_number(self, day: date) -> int:
+        """Days from the shop's first."""
+        return (day - self._first).days
 
     def coupon(self, campaign: int, index: Ints) -> CouponTruth:
         """Treatment and effect of a campaign, numbered from 0."""
@@ -132,7 +141,7 @@ class Truth:
             last: the item viewed just before in the same visit; None for the visit's first view.
             day: the day on which the visit begins.
         """
-        people, number = self._population.people(np.array([person])), (day - self._first).days
+        people, number = self._population.people(np.array([person])), self.day_number(day)
         style = int(people.style[0])
         place = int(self._behaviour.thread_place(people, number)[0])
         planned = np.zeros(self._catalogue.num_items)

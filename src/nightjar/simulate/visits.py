@@ -72,9 +72,13 @@ class Behaviour:
 
     def rate(self, people: People, day: int) -> Floats:
         """Expected visits of each person on a day."""
+        return np.asarray(np.where(people.present(day), self.rate_while_present(people, day), 0.0))
+
+    def rate_while_present(self, people: People, day: int) -> Floats:
+        """Expected visits of each person on a day, if the person has not left."""
         factor = clock.weekday_factor(self._first + timedelta(days=day))
         rate = self._conf.sessions_per_person_day * factor * people.activity
-        return np.asarray(np.where(people.present(day), np.minimum(rate, MAX_VISITS_A_DAY / 2), 0.0))
+        return np.asarray(np.minimum(rate, MAX_VISITS_A_DAY / 2))
 
     def order_probability(self, people: People, treated: Bools) -> Floats:
         """Probability that a visit ends in an order."""
