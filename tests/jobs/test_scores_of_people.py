@@ -105,7 +105,7 @@ def test_what_was_learned_is_foretold_of_everybody_who_is_asked_about(home: Home
     probabilities = {row["user_id"]: row["probability"] for row in by_task["purchase"]}
     often = np.mean([probabilities[name] for name, row in known.items() if row["num_orders"] == 5])
     never = np.mean([probabilities[name] for name, row in known.items() if row["num_orders"] == 0])
-    assert (never, often) == pytest.approx((1 / 8, 6 / 8), abs=0.1)
+    assert (never, often) == pytest.approx((1 / 8, 6 / 8), abs=0.15)
     likely = [row for row in by_task["purchase"] if row["decile"] == 10]
     assert all("num_orders" in row["reasons"] for row in likely)
     assert {row["contender"] for row in by_task["churn"]} == {"rule"}

@@ -152,6 +152,8 @@ def test_what_is_the_operators() -> None:
     assert {
         "digest.smtp_variable",
         "digest.webhook_variable",
+        "predict.trial_control",
+        "predict.trial_treated",
         "score.rules",
         "spark.java_options",
         "spark.master",
@@ -170,6 +172,8 @@ def test_every_text_of_the_settings_was_looked_at() -> None:
         "clean.bot_agent_pattern": "the same",
         "score.surface": "a value of a column",
         "score.held_out_salt": "hashed",
+        "decisions.control_salt": "hashed",
+        **{f"decisions.{name}_offer": "a value of a column" for name in ("coupon", "retention", "promotion", "cart")},
     }
     texts = {
         f"{section}.{key}"

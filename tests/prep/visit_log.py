@@ -15,7 +15,7 @@ Row = dict[str, Any]
 DAY = date(2001, 1, 15)  # a Monday
 END = datetime(2001, 1, 16, tzinfo=UTC)
 FEATURES = Features(history_days=30, open_cart_days=7)
-LABELS_CONF = Labels(horizon_days=7, churn_days=14)
+LABELS_CONF = Labels(horizon_days=7, churn_days=14, instants=2, step_days=7, min_history_days=14)
 
 ITEM_COLUMNS = "item_id STRING, category STRING, brand STRING, price_bucket INT"
 #: i4 is known by name only, i5 not at all.
