@@ -155,8 +155,9 @@ def sentence(said: Mapping[str, Any]) -> str:
     counts = said.get("counts") or {}
     named = {"rows_in": "rows in", "rows_out": "rows out", "rows_rejected": "rejected"}
     told = [f"{counts[name]:,} {words}" for name, words in named.items() if isinstance(counts.get(name), int)]
-    warnings = counts.get("warnings") or []
-    return ", ".join([*told, f"{len(warnings)} warnings", f"{said.get('seconds', 0):.0f} s"]) + "."
+    warnings = counts.get("warnings") or 0  # some jobs list them, some count them
+    number = warnings if isinstance(warnings, int) else len(warnings)
+    return ", ".join([*told, f"{number} warnings", f"{said.get('seconds', 0):.0f} s"]) + "."
 
 
 def stop_tree(pid: int, patience_seconds: float = 10) -> None:

@@ -213,10 +213,10 @@ class Predict(Section):
     batch_people: Count
     head_rate: Annotated[float, Field(gt=0)]
     encoder_rate: Annotated[float, Field(ge=0)]  # 0 leaves the encoder as the recommender's training left it
-    # Regular expressions, and some of those never end: a run cannot set them.
-    # campaigns whose impressions offer a coupon by lot; "": there are none
+    # Regular expressions, of which some never end, so that no run sets them: campaigns whose impressions offer a coupon
+    # by lot, and those that people see whom the lot left out. Their first groups tell trials apart. "": there are none.
     trial_treated: str = Field(json_schema_extra=OPERATOR)
-    trial_control: str = Field(json_schema_extra=OPERATOR)  # campaigns that those see whom the lot left out; first groups of both tell trials apart
+    trial_control: str = Field(json_schema_extra=OPERATOR)
     trial_propensity: Share  # the lot's chance of an offer
     force: bool  # train, whatever the age
 

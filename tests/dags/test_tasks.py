@@ -187,7 +187,11 @@ def test_landing_wants_the_raw_logs_of_a_real_shop(dag: Any, script: Callable[[s
 
 @pytest.mark.parametrize(
     ("broken", "skipped"),
-    [("train", {"evaluate"}), ("marts", set()), ("features", {"train_scores", "score_people", "decide"})],
+    [
+        ("train", {"evaluate"}),
+        ("marts", set()),
+        ("features", {"train_scores", "score_people", "decide", "realise_scores"}),
+    ],
     ids=["train", "marts", "features"],
 )
 def test_what_readers_do_not_need_costs_no_night_and_ends_it_red(
@@ -227,6 +231,12 @@ def test_assets_carry_the_night_and_its_rows(dag: Any, script: Callable[[str], P
         "nightjar_data_quality": night | {"rows": 0},
     }
     assert warned == ["the DAG does not say that this task writes surprise"]
+
+
+@pytest.mark.parametrize(("warnings", "number"), [(None, 0), ([], 0), (["few rows"], 1), (0, 0), (3, 3)])
+def test_a_job_may_list_its_warnings_or_count_them(warnings: Any, number: int) -> None:
+    said = {"counts": {"rows_in": 9, "warnings": warnings}, "seconds": 4.2}
+    assert _tasks.sentence(said) == f"9 rows in, {number} warnings, 4 s."
 
 
 def _night_with_result(task: Any, given: dict[str, Any]) -> Any:
@@ -301,8 +311,8 @@ def test_lineage_reaches_from_the_log_to_the_warehouse(dag: Any) -> None:
             writers[asset.name].add(task.task_id)
     for task in dag.tasks:
         for asset in task.inlets:
-            # The look back reads what the night before wrote.
-            earlier = dag.task_ids if task.task_id == "realise" else before[task.task_id]
+            # Those that look back read what earlier nights wrote.
+            earlier = dag.task_ids if task.task_id in ("realise", "realise_scores") else before[task.task_id]
             assert writers[asset.name] & set(earlier), (task.task_id, asset.name)
     assert writers["nightjar_warehouse"] == {"publish"}
     assert writers["nightjar_events"] == {"clean"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
@@ -19,9 +20,14 @@ from tests.stores.test_post import Hook, serving
 
 from nightjar.contracts import (
     DATA_QUALITY,
+    DECISIONS,
     EVENTS,
+    FORETOLD,
     ITEMS,
     PROMOTIONS,
+    REALISED_CALIBRATION,
+    REALISED_DECISIONS,
+    REALISED_SCORES,
     RECOMMENDATIONS,
     SEQUENCES,
     SESSIONS,
@@ -30,7 +36,7 @@ from nightjar.contracts import (
 )
 from nightjar.contracts.render import arrow_schema
 from nightjar.monitor.night import JOBS
-from nightjar.settings import Model, repository
+from nightjar.settings import Model, load_conf, repository
 from nightjar.stores.files import write_json
 from nightjar.stores.home import Home
 from nightjar.stores.lake import Lake
@@ -201,6 +207,97 @@ def test_a_whole_night(night: Home, source: Path) -> None:
     ):
         assert expected in page
     assert (night.reports / "acme" / "../../docs/acme/index.html").resolve().is_file()
+
+
+def people_scored(home: Home) -> None:
+    """Churn foretold of both people, the model's contest days ago, a judged night; a coupon for one of them."""
+    judged = load_conf().labels.judged_on(DAY)
+    told = {"dt": DAY, "score_name": "churn", "decile": 5, "contender": "trees", "model_version": "2", "reasons": []}
+    fill(
+        home,
+        FORETOLD,
+        [
+            told | {"user_id": p, "probability": x, "flagged": x > 0.5}
+            for p, x in zip(PEOPLE, (0.25, 0.75), strict=True)
+        ],
+    )
+    contest = {
+        "rule": {"auroc": 0.71, "ece": 0.03, "ahead_of_rule": [0.0, 0.0, 0.0]},
+        "trees": {"auroc": 0.74, "ece": 0.02, "ahead_of_rule": [0.03, 0.01, 0.05]},
+    }
+    learned = {
+        "shop": "acme",
+        "model_name": "nightjar_acme_churn",
+        "decision": "promoted",
+        "reason": "trees: auroc 0.7400",
+        "metrics": json.dumps(contest),
+        "rule": json.dumps({"metric": "auroc", "rule": "longest silent first", "costs": {}}),
+    }
+    days_ago = DAY - timedelta(days=5)
+    older = {"dt": days_ago, "decision_id": "s1", "decided_at": NOON - timedelta(days=5), "candidate_version": "2"}
+    fill(home, PROMOTIONS, [learned | older])
+    # Another task's decision of tonight, later than the recommender's own.
+    other = learned | {"model_name": "nightjar_acme_click", "candidate_version": "1"}
+    recommender = {"shop": "acme", "dt": DAY, "decision_id": "d1", "decided_at": NOON, "model_name": "nightjar_acme"}
+    tonight = {"dt": DAY, "decision_id": "s2", "decided_at": NOON + timedelta(hours=1)}
+    fill(home, PROMOTIONS, [DECISION | recommender, other | tonight])
+    score = {"dt": judged, "score_name": "churn", "contender": "trees", "model_version": "1", "window_days": 14}
+    score |= {"num_foretold": 90, "num_people": 80, "num_positives": 20, "foretold_sum": 24.0, "auroc": 0.7125}
+    score |= {"ece": 0.06, "ece_by_chance": 0.05, "ece_by_chance_high": 0.09, "lift_first_decile": 1.9}
+    fill(home, REALISED_SCORES, [score | {"segment": name} for name in ("(all)", "platform: web")])
+    group = {"dt": judged, "score_name": "churn", "contender": "trees", "model_version": "1", "bin": 1}
+    fill(home, REALISED_CALIBRATION, [group | {"num_people": 80, "num_positives": 20, "foretold_sum": 24.0}])
+    arm = {"dt": judged, "decision": "coupon", "score_name": "purchase", "outcome": "purchased_next", "margin": 0.5}
+    arm |= {"window_days": 7, "num_people": 10, "num_answered": 10, "num_positives": 4, "revenue_squares": 900.0}
+    arms = [
+        arm | {"arm": "act", "revenue": 80.0, "expected_value": 30.0, "cost": 10.0},
+        arm | {"arm": "control", "revenue": 40.0, "expected_value": 20.0, "cost": 0.0},
+    ]
+    fill(home, REALISED_DECISIONS, arms)
+    chosen = {
+        "row_key": "acme|2001-01-15|coupon|x",
+        "shop": "acme",
+        "dt": DAY,
+        "decision": "coupon",
+        "user_id": PEOPLE[0],
+        "arm": "act",
+        "rank": 1,
+        "offer": "coupon",
+        "expected_value": 4.5,
+        "cost": 1.0,
+        "score_name": "purchase",
+        "score": 0.5,
+        "reasons": "[]",
+    }
+    counts = {"score_name": "purchase", "acted": 1, "control": 0, "left_out": 1, "cost": 1.0, "unmet": ""}
+    said = {"decisions": {"coupon": counts}, "unmet": {"cart_reminder": "nothing foretells cart_conversion tonight"}}
+    fill(home, DECISIONS, [chosen], said)
+
+
+def test_what_people_will_do_and_what_came_of_it(night: Home, source: Path) -> None:
+    people_scored(night)
+    watched = {"shop": "acme", "dt": DAY, "severity": "warn", "table_name": "realised_scores"}
+    observed = {"expectation": "level of churn", "success": False, "observed": "foretold 30 %, happened 25 %"}
+    fill(night, DATA_QUALITY, [watched | observed])
+    done, result = run("report", source)
+    assert done.returncode == 0, done.stderr
+    page = (night.reports / "acme" / "2001-01-15.html").read_text()
+    text = " ".join(re.sub(r"<[^>]*>", " ", page).split())
+    for expected in (
+        "churn trees, version 2 2 50 % 1 2001-01-01 30 % 25 % 0.713 0.060",
+        "trees ✓ serves 0.740 +0.030 +0.010 to +0.050 0.020",
+        "trees: auroc 0.7400. Ahead in auroc, 95 % interval, same people.",
+        "tenths of 80 people of 2001-01-01",
+        "platform: web 80 30 % 25 % 0.713 0.060",
+        "coupon by purchase 1 0 1 1.00 of 500.00 4.50",
+        "nobody: nothing foretells cart_conversion tonight",
+        "coupon 1 night 10 10 3.00 +1.00 (",
+        "! level of churn: foretold 30 %, happened 25 %",
+        "Candidate, version 4",
+    ):
+        assert expected in text, expected
+    assert "realised_scores: level of churn: foretold 30 %, happened 25 %" in result["counts"]["notices"]
+    assert not [person for person in PEOPLE if person in page + done.stdout + done.stderr]
 
 
 def test_names_nobody(night: Home, source: Path) -> None:

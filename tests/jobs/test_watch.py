@@ -189,7 +189,7 @@ def test_a_past_score_that_did_not_happen_warns(quiet: Home) -> None:
     commit(quiet, night.DAY, lists(night.DAY, start=0, score=5.0), num_rows=1000, view=0.9)
     at = night.partition(REALISED_SCORES).on(load_conf().labels.judged_on(night.DAY))
     known = {"score_name": "churn", "segment": "(all)", "num_people": 1000, "num_positives": 100}
-    known |= {"dt": at.day, "foretold_sum": 200.0, "ece": 0.1, "ece_by_chance": 0.012}
+    known |= {"dt": at.day, "foretold_sum": 200.0, "ece": 0.1, "ece_by_chance": 0.012, "ece_by_chance_high": 0.02}
     rows = rows_of(REALISED_SCORES, 1, {name: [value] for name, value in known.items()})
     lake = Lake(quiet.lake)
     lake.commit([lake.stage_arrow(rows, REALISED_SCORES, night.SHOP, "test")])

@@ -143,8 +143,8 @@ OF_PEOPLE = (
         "realised_scores",
         "level of purchase",
         "warn",
-        False,
-        "foretold 12 %, happened 8.1 %, of 1,950 people of 2001-01-01",
+        True,
+        "foretold 12 %, happened 11 %, of 1,950 people of 2001-01-01",
     ),
 )
 MOVERS = (

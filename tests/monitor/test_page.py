@@ -8,9 +8,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from tests.monitor.example import RESULTS, night
+from tests.monitor.example import OF_PEOPLE, RESULTS, night
 
-from nightjar.monitor.night import JOBS, Night, Step
+from nightjar.monitor.night import JOBS, Check, Night, Step
 from nightjar.monitor.page import number, percent, render, signed
 from nightjar.monitor.realised import Interval
 
@@ -107,8 +107,7 @@ def test_says_the_numbers() -> None:
         "drift of kinds events JS 0.004",
         "churn combined, version 3 1,790 31 % 840 2001-01-01 31 % 31 % 0.781 0.024",
         "click rule, version 2 2,000 4.8 % 0 not yet",
-        "! level of purchase: foretold 12 %, happened 8.1 %, of 1,950 people of 2001-01-01",
-        "2 of 3 bounds hold",
+        "3 of 3 bounds hold",
         "combined ✓ serves 0.781 +0.050 +0.029 to +0.072 0.021",
         "ahead of the rule by +0.0500 (+0.0290 to +0.0720). Ahead in auroc, 95 % interval, same people.",
         "The ledger does not say how rule, version 2, was chosen.",
@@ -167,6 +166,13 @@ def test_number(value: object, text: str) -> None:
 )
 def test_percent(value: float | None, text: str) -> None:
     assert percent(value) == text
+
+
+def test_a_score_that_stops_holding_is_said_above_and_in_its_section() -> None:
+    off = Check("realised_scores", "level of churn", "warn", False, "foretold 31 %, happened 12 %")
+    text = said(render(night(of_people=(*OF_PEOPLE, off))))
+    assert "realised_scores: level of churn: foretold 31 %, happened 12 % more" in text
+    assert "! level of churn: foretold 31 %, happened 12 % 3 of 4 bounds hold" in text
 
 
 def test_signed() -> None:

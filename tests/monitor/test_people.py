@@ -41,7 +41,8 @@ def realised(probabilities: Any, outcomes: Any, *, segment: str = "(all)") -> di
         "num_positives": int(np.sum(outcomes)),
         "foretold_sum": float(np.sum(probabilities)),
         "ece": metrics.expected_calibration_error(outcomes, probabilities),
-        "ece_by_chance": metrics.calibration_error_by_chance(probabilities),
+        "ece_by_chance": metrics.calibration_error_by_chance(probabilities).mean,
+        "ece_by_chance_high": metrics.calibration_error_by_chance(probabilities).high,
     }
 
 

@@ -216,6 +216,12 @@ def mart_rows(table: Table, *, day: date = DAY, num_sessions: int = 4) -> Rows:
     return [nothing, nothing | {"platform": "web"}]
 
 
+def judged_rows(table: Table, *rows: Mapping[str, Any], day: date = DAY) -> Rows:
+    """Rows of what is realised: nought where nothing is said."""
+    nothing: dict[str, Any] = {c.name: None if c.nullable else "x" if c.type == "string" else 0 for c in table.columns}
+    return [nothing | {"dt": day} | dict(row) for row in rows]
+
+
 def mart(folder: Path, table: Table, rows: Rows, *, day: date = DAY) -> MartDay:
     content = hashlib.sha256(repr(rows).encode()).hexdigest()
     files = write(folder, table, rows, f"{day}-{content[:8]}") if rows else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import date
 from pathlib import Path
@@ -286,17 +287,31 @@ def test_decisions_that_are_none_stop_the_night(
         put(warehouse, decided(tmp_path, rows))
 
 
-def test_the_readmes_question_has_the_readmes_columns(warehouse: Warehouse, tmp_path: Path) -> None:
-    """The page's SQL as it stands there, asked of a night; its answer there is drawn with the same columns."""
+def test_the_readme_answers_as_the_warehouse_does(warehouse: Warehouse, tmp_path: Path) -> None:
+    """The page's SQL and its answer as they stand there, asked of a night with the page's people."""
     page = (repository() / "README.md").read_text(encoding="utf-8")
     (question,) = re.findall(r"^    SELECT d\.rank.*?;\n", page, re.DOTALL | re.MULTILINE)
-    (head,) = re.findall(r"^    │ (rank .*) │$", page, re.MULTILINE)
-    scores = nights.foretold(CHURN)
-    put(
-        warehouse,
-        nights.night(tmp_path, foretold=scores, decisions=nights.decisions({"p-bob": "act", "p-ada": "control"})),
-    )
-    (row,) = ask(warehouse, question.strip().removesuffix(";"))
-    assert row[:3] == (1, "bob", "call")
+    head, *drawn = re.findall(r"^    │ (.+) │$", page[page.index(question) : page.index("Rank 3 is")], re.MULTILINE)
+    answers = [[cell.strip() for cell in row.split("│")] for row in drawn]
+    told = {"u10412": (0.62, 7, ["hours_since_last_event", "spend"]), "u10077": (0.81, 9, ["hours_since_last_event"])}
+    told |= {"u10555": (0.5, 6, ["spend"]), "u10003": (0.37, 4, ["spend"])}
+    stakes = (151.11, 73.36, 40.0, 13.32)
+    people = [f"p-{name}" for name in told]
+    scores = [
+        row
+        for person, (score, decile, reasons) in zip(people, told.values(), strict=True)
+        for row in nights.foretold({person: score}, decile=decile, reasons=reasons)
+    ]
+    decided = nights.decisions(dict(zip(people, ("act", "act", "control", "act"), strict=True)))
+    decided = [
+        row
+        | {"expected_value": stake, "reasons": json.dumps(reasons, separators=(",", ":"))}
+        | ({"offer": "win back"} if row["arm"] == "act" else {})
+        for row, stake, (_, _, reasons) in zip(decided, stakes, told.values(), strict=True)
+    ]
+    users = nights.users([*nights.LISTS, *people])
+    put(warehouse, nights.night(tmp_path, foretold=scores, decisions=decided, users=users))
+    found = ask(warehouse, question.strip().removesuffix(";"))
+    assert [[str(value) for value in row] for row in found] == answers
     asked = re.findall(r"AS (?!DECIMAL)(\w+)|\b[ds]\.(\w+)(?=,|\n)", question.partition("FROM")[0])
     assert [one or other for one, other in asked] == [name.strip() for name in head.split("│")]

@@ -118,8 +118,8 @@ def _unless(explained: bool, name: str, value: float, high: float, said: str) ->
 def calibration(realised: Iterable[Mapping[str, Any]], conf: Watch) -> Iterable[Measure]:
     """Of each score of the latest night that could be judged: does it say what happens, group by group and in all.
 
-    Chance alone strays: calibration warns beyond what as many people with true probabilities would show, the level
-    where the difference is beyond its 95 % interval too.
+    Chance alone strays: neither warns within what one draw in forty, or the 95 % interval, of as many people with right
+    probabilities would show.
 
     Args:
         realised: rows of `realised_scores` of one night.
@@ -129,10 +129,9 @@ def calibration(realised: Iterable[Mapping[str, Any]], conf: Watch) -> Iterable[
             continue
         name, num_people = row["score_name"], row["num_people"]
         excess = row["ece"] - row["ece_by_chance"]
+        high = conf.max_calibration_error if row["ece"] > row["ece_by_chance_high"] else float("inf")
         said = f"ECE {row['ece']:.3f}, by chance {row['ece_by_chance']:.3f}, of {num_people:,} people of {row['dt']}"
-        yield drift.bounded(
-            REALISED_SCORES.name, f"calibration of {name}", excess, high=conf.max_calibration_error, said=said
-        )
+        yield drift.bounded(REALISED_SCORES.name, f"calibration of {name}", excess, low=-1.0, high=high, said=said)
         yield _level(row, conf)
 
 

@@ -154,17 +154,30 @@ def expected_calibration_error(y: Labels, scores: Floats, num_bins: int = NUM_BI
     return float(np.average(abs(curve.predicted - curve.observed), weights=curve.num_people)) if len(y) else math.nan
 
 
-def calibration_error_by_chance(scores: Floats, num_bins: int = NUM_BINS) -> float:
-    """What `expected_calibration_error` is expected to be on people whose probabilities are right; NaN of nobody.
+class Chance(NamedTuple):
+    """What a metric would be were there nothing to find: its mean, and what one draw in forty is above."""
 
-    The mean distance of a group's share from its probability, were the share normal: sqrt(2 p (1 - p) / (pi n)).
+    mean: float
+    high: float
 
-    >>> round(calibration_error_by_chance(np.full(50, 0.5)), 6)  # sqrt(0.5 / (50 pi))
-    0.056419
+
+def calibration_error_by_chance(scores: Floats, num_bins: int = NUM_BINS) -> Chance:
+    """What `expected_calibration_error` is on people whose probabilities are right; NaN of nobody.
+
+    A group's share then strays from its probability like a normal variable of variance p (1 - p) / n; the mean distance
+    is sqrt(2 / pi) of its standard deviation, the distance's variance (1 - 2 / pi) of that variance.
+
+    >>> found = calibration_error_by_chance(np.full(50, 0.5))  # one group: 0.0707 x 0.7979, and 1.96 x 0.0707 x 0.6028
+    >>> round(found.mean, 4), round(found.high - found.mean, 4)
+    (0.0564, 0.0835)
     """
+    if not len(scores):
+        return Chance(math.nan, math.nan)
     curve = reliability(np.zeros(len(scores), np.int64), scores, num_bins)
-    chance = np.sqrt(2 * curve.predicted * (1 - curve.predicted) / (math.pi * curve.num_people))
-    return float(np.average(chance, weights=curve.num_people)) if len(scores) else math.nan
+    weights = curve.num_people / curve.num_people.sum()
+    variance = weights**2 * curve.predicted * (1 - curve.predicted) / curve.num_people
+    mean = math.sqrt(2 / math.pi) * float(np.sqrt(variance).sum())
+    return Chance(mean, mean + 1.959964 * math.sqrt((1 - 2 / math.pi) * float(variance.sum())))
 
 
 class Gains(NamedTuple):

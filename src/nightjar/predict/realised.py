@@ -114,7 +114,8 @@ def _rows(people: _People) -> Iterator[dict[str, Any]]:
             "num_positives": int(outcome_B.sum()),
             "foretold_sum": math.fsum(probability_B),
             **{name: _known(found.get(name, math.nan)) for name in _TOLD},
-            "ece_by_chance": _known(by_chance),
+            "ece_by_chance": _known(by_chance.mean),
+            "ece_by_chance_high": _known(by_chance.high),
         }
 
 

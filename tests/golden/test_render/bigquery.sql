@@ -474,6 +474,62 @@ CREATE TABLE IF NOT EXISTS realised (
   num_unpriced INT64 NOT NULL OPTIONS (description = 'Purchase rows without a price: no revenue is counted for them. (events)')
 ) OPTIONS (description = 'What people did after a night\'s lists could be seen, counted per group of people.');
 
+CREATE TABLE IF NOT EXISTS realised_scores (
+  dt DATE NOT NULL OPTIONS (description = 'The night that foretold.'),
+  score_name STRING NOT NULL OPTIONS (description = 'The task, such as churn or purchase.'),
+  contender STRING NOT NULL OPTIONS (description = 'What foretold: rule, trees, encoder or combined.'),
+  model_version STRING NOT NULL OPTIONS (description = 'Version of the task\'s registered model.'),
+  segment STRING NOT NULL OPTIONS (description = '(all); platform: of the latest event; activity: visits in the last 28 days; or a group of the task\'s own.'),
+  window_days INT64 NOT NULL OPTIONS (description = 'How long people were watched. (days)'),
+  num_foretold INT64 NOT NULL OPTIONS (description = 'People with the score. (people)'),
+  num_people INT64 NOT NULL OPTIONS (description = 'Of them, those whose question has an answer: the numbers below are theirs. (people)'),
+  num_positives INT64 NOT NULL OPTIONS (description = 'Of these, those for whom it came true. (people)'),
+  foretold_sum FLOAT64 NOT NULL OPTIONS (description = 'Sum of their probabilities: how many were expected. (people)'),
+  auroc FLOAT64 OPTIONS (description = 'Chance that one for whom it came true had the higher score; null with one outcome. (0 to 1)'),
+  average_precision FLOAT64 OPTIONS (description = 'Mean precision over those for whom it came true; null without any. (0 to 1)'),
+  log_loss FLOAT64 OPTIONS (description = 'Mean of minus the logarithm of what was given to what happened. (nats)'),
+  ece FLOAT64 OPTIONS (description = 'Expected calibration error over ten groups of equally many people. (0 to 1)'),
+  ece_by_chance FLOAT64 OPTIONS (description = 'What it would be on as many people if every probability were right. (0 to 1)'),
+  lift_first_decile FLOAT64 OPTIONS (description = 'How often it came true among the highest tenth, over that among everybody.')
+) OPTIONS (description = 'How good a night\'s scores were, once what they foretold was over: one row per score, model and group of people.');
+
+CREATE TABLE IF NOT EXISTS realised_calibration (
+  dt DATE NOT NULL OPTIONS (description = 'The night that foretold.'),
+  score_name STRING NOT NULL OPTIONS (description = 'The task, such as churn or purchase.'),
+  contender STRING NOT NULL OPTIONS (description = 'What foretold: rule, trees, encoder or combined.'),
+  model_version STRING NOT NULL OPTIONS (description = 'Version of the task\'s registered model.'),
+  bin INT64 NOT NULL OPTIONS (description = '1 is least likely; ties can leave fewer than ten.'),
+  num_people INT64 NOT NULL OPTIONS (description = 'People of the group. (people)'),
+  num_positives INT64 NOT NULL OPTIONS (description = 'Of them, those for whom it came true. (people)'),
+  foretold_sum FLOAT64 NOT NULL OPTIONS (description = 'Sum of their probabilities: how many were expected. (people)')
+) OPTIONS (description = 'People of a night in groups of like probability: what was foretold of them, and what happened.');
+
+CREATE TABLE IF NOT EXISTS realised_decisions (
+  dt DATE NOT NULL OPTIONS (description = 'The night that decided.'),
+  decision STRING NOT NULL OPTIONS (description = 'As in `decisions`.'),
+  arm STRING NOT NULL OPTIONS (description = 'act or control.'),
+  score_name STRING NOT NULL OPTIONS (description = 'The score that decided.'),
+  outcome STRING OPTIONS (description = 'Column of `labels` that acting is meant to move; null where none is.'),
+  window_days INT64 NOT NULL OPTIONS (description = 'Days over which purchases count; an outcome may take longer. (days)'),
+  num_people INT64 NOT NULL OPTIONS (description = 'People of the arm of whom anything is known since. (people)'),
+  num_answered INT64 NOT NULL OPTIONS (description = 'Of them, those for whom the outcome is known. (people)'),
+  num_positives INT64 NOT NULL OPTIONS (description = 'Of these, those for whom it is true. (people)'),
+  revenue FLOAT64 NOT NULL OPTIONS (description = 'Sum of price x quantity over their purchases in the window, before returns. (shop\'s currency)'),
+  revenue_squares FLOAT64 NOT NULL OPTIONS (description = 'Sum over people of its squares, for intervals.'),
+  margin FLOAT64 NOT NULL OPTIONS (description = 'Share of a price that was left to the shop, as settings had it. (0 to 1)'),
+  expected_value FLOAT64 NOT NULL OPTIONS (description = 'Sum of what acting was expected to bring; of the control group, what it would have. (shop\'s currency)'),
+  cost FLOAT64 NOT NULL OPTIONS (description = 'Sum of the offers\' cost, as though everybody redeemed theirs. (shop\'s currency)'),
+  outcome_difference FLOAT64 OPTIONS (description = 'A person acted on less one left alone: share with the outcome; null of control or few. (-1 to 1)'),
+  outcome_difference_low FLOAT64 OPTIONS (description = 'Lower bound of its 95 % interval, by the normal approximation (Welch). (-1 to 1)'),
+  outcome_difference_high FLOAT64 OPTIONS (description = 'Upper bound of its 95 % interval, by the normal approximation (Welch). (-1 to 1)'),
+  revenue_difference FLOAT64 OPTIONS (description = 'A person acted on less one left alone: revenue; null of control or few. (shop\'s currency)'),
+  revenue_difference_low FLOAT64 OPTIONS (description = 'Lower bound of its 95 % interval, by the normal approximation (Welch). (shop\'s currency)'),
+  revenue_difference_high FLOAT64 OPTIONS (description = 'Upper bound of its 95 % interval, by the normal approximation (Welch). (shop\'s currency)'),
+  realised_value FLOAT64 OPTIONS (description = 'Margin on the difference in revenue, less the mean cost: per person acted on. (shop\'s currency)'),
+  realised_value_low FLOAT64 OPTIONS (description = 'Lower bound of its 95 % interval, by the normal approximation (Welch). (shop\'s currency)'),
+  realised_value_high FLOAT64 OPTIONS (description = 'Upper bound of its 95 % interval, by the normal approximation (Welch). (shop\'s currency)')
+) OPTIONS (description = 'What became of those a night acted on, and of those it left alone to compare with: one row per decision and arm.');
+
 CREATE TABLE IF NOT EXISTS erasures (
   shop STRING NOT NULL OPTIONS (description = 'Name of the shop.'),
   dt DATE NOT NULL OPTIONS (description = 'The day of the run that carried it out.'),

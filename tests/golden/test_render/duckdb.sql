@@ -906,6 +906,112 @@ COMMENT ON COLUMN realised.revenue_squares IS 'Sum over lists of its squares, fo
 COMMENT ON COLUMN realised.listed_revenue IS 'Of it, that of items among the first k. (shop''s currency)';
 COMMENT ON COLUMN realised.num_unpriced IS 'Purchase rows without a price: no revenue is counted for them. (events)';
 
+CREATE TABLE IF NOT EXISTS realised_scores (
+  dt DATE NOT NULL,
+  score_name VARCHAR NOT NULL,
+  contender VARCHAR NOT NULL,
+  model_version VARCHAR NOT NULL,
+  segment VARCHAR NOT NULL,
+  window_days INTEGER NOT NULL,
+  num_foretold BIGINT NOT NULL,
+  num_people BIGINT NOT NULL,
+  num_positives BIGINT NOT NULL,
+  foretold_sum DOUBLE NOT NULL,
+  auroc DOUBLE,
+  average_precision DOUBLE,
+  log_loss DOUBLE,
+  ece DOUBLE,
+  ece_by_chance DOUBLE,
+  lift_first_decile DOUBLE
+);
+COMMENT ON TABLE realised_scores IS 'How good a night''s scores were, once what they foretold was over: one row per score, model and group of people.';
+COMMENT ON COLUMN realised_scores.dt IS 'The night that foretold.';
+COMMENT ON COLUMN realised_scores.score_name IS 'The task, such as churn or purchase.';
+COMMENT ON COLUMN realised_scores.contender IS 'What foretold: rule, trees, encoder or combined.';
+COMMENT ON COLUMN realised_scores.model_version IS 'Version of the task''s registered model.';
+COMMENT ON COLUMN realised_scores.segment IS '(all); platform: of the latest event; activity: visits in the last 28 days; or a group of the task''s own.';
+COMMENT ON COLUMN realised_scores.window_days IS 'How long people were watched. (days)';
+COMMENT ON COLUMN realised_scores.num_foretold IS 'People with the score. (people)';
+COMMENT ON COLUMN realised_scores.num_people IS 'Of them, those whose question has an answer: the numbers below are theirs. (people)';
+COMMENT ON COLUMN realised_scores.num_positives IS 'Of these, those for whom it came true. (people)';
+COMMENT ON COLUMN realised_scores.foretold_sum IS 'Sum of their probabilities: how many were expected. (people)';
+COMMENT ON COLUMN realised_scores.auroc IS 'Chance that one for whom it came true had the higher score; null with one outcome. (0 to 1)';
+COMMENT ON COLUMN realised_scores.average_precision IS 'Mean precision over those for whom it came true; null without any. (0 to 1)';
+COMMENT ON COLUMN realised_scores.log_loss IS 'Mean of minus the logarithm of what was given to what happened. (nats)';
+COMMENT ON COLUMN realised_scores.ece IS 'Expected calibration error over ten groups of equally many people. (0 to 1)';
+COMMENT ON COLUMN realised_scores.ece_by_chance IS 'What it would be on as many people if every probability were right. (0 to 1)';
+COMMENT ON COLUMN realised_scores.lift_first_decile IS 'How often it came true among the highest tenth, over that among everybody.';
+
+CREATE TABLE IF NOT EXISTS realised_calibration (
+  dt DATE NOT NULL,
+  score_name VARCHAR NOT NULL,
+  contender VARCHAR NOT NULL,
+  model_version VARCHAR NOT NULL,
+  bin INTEGER NOT NULL,
+  num_people BIGINT NOT NULL,
+  num_positives BIGINT NOT NULL,
+  foretold_sum DOUBLE NOT NULL
+);
+COMMENT ON TABLE realised_calibration IS 'People of a night in groups of like probability: what was foretold of them, and what happened.';
+COMMENT ON COLUMN realised_calibration.dt IS 'The night that foretold.';
+COMMENT ON COLUMN realised_calibration.score_name IS 'The task, such as churn or purchase.';
+COMMENT ON COLUMN realised_calibration.contender IS 'What foretold: rule, trees, encoder or combined.';
+COMMENT ON COLUMN realised_calibration.model_version IS 'Version of the task''s registered model.';
+COMMENT ON COLUMN realised_calibration.bin IS '1 is least likely; ties can leave fewer than ten.';
+COMMENT ON COLUMN realised_calibration.num_people IS 'People of the group. (people)';
+COMMENT ON COLUMN realised_calibration.num_positives IS 'Of them, those for whom it came true. (people)';
+COMMENT ON COLUMN realised_calibration.foretold_sum IS 'Sum of their probabilities: how many were expected. (people)';
+
+CREATE TABLE IF NOT EXISTS realised_decisions (
+  dt DATE NOT NULL,
+  decision VARCHAR NOT NULL,
+  arm VARCHAR NOT NULL,
+  score_name VARCHAR NOT NULL,
+  outcome VARCHAR,
+  window_days INTEGER NOT NULL,
+  num_people BIGINT NOT NULL,
+  num_answered BIGINT NOT NULL,
+  num_positives BIGINT NOT NULL,
+  revenue DOUBLE NOT NULL,
+  revenue_squares DOUBLE NOT NULL,
+  margin DOUBLE NOT NULL,
+  expected_value DOUBLE NOT NULL,
+  cost DOUBLE NOT NULL,
+  outcome_difference DOUBLE,
+  outcome_difference_low DOUBLE,
+  outcome_difference_high DOUBLE,
+  revenue_difference DOUBLE,
+  revenue_difference_low DOUBLE,
+  revenue_difference_high DOUBLE,
+  realised_value DOUBLE,
+  realised_value_low DOUBLE,
+  realised_value_high DOUBLE
+);
+COMMENT ON TABLE realised_decisions IS 'What became of those a night acted on, and of those it left alone to compare with: one row per decision and arm.';
+COMMENT ON COLUMN realised_decisions.dt IS 'The night that decided.';
+COMMENT ON COLUMN realised_decisions.decision IS 'As in `decisions`.';
+COMMENT ON COLUMN realised_decisions.arm IS 'act or control.';
+COMMENT ON COLUMN realised_decisions.score_name IS 'The score that decided.';
+COMMENT ON COLUMN realised_decisions.outcome IS 'Column of `labels` that acting is meant to move; null where none is.';
+COMMENT ON COLUMN realised_decisions.window_days IS 'Days over which purchases count; an outcome may take longer. (days)';
+COMMENT ON COLUMN realised_decisions.num_people IS 'People of the arm of whom anything is known since. (people)';
+COMMENT ON COLUMN realised_decisions.num_answered IS 'Of them, those for whom the outcome is known. (people)';
+COMMENT ON COLUMN realised_decisions.num_positives IS 'Of these, those for whom it is true. (people)';
+COMMENT ON COLUMN realised_decisions.revenue IS 'Sum of price x quantity over their purchases in the window, before returns. (shop''s currency)';
+COMMENT ON COLUMN realised_decisions.revenue_squares IS 'Sum over people of its squares, for intervals.';
+COMMENT ON COLUMN realised_decisions.margin IS 'Share of a price that was left to the shop, as settings had it. (0 to 1)';
+COMMENT ON COLUMN realised_decisions.expected_value IS 'Sum of what acting was expected to bring; of the control group, what it would have. (shop''s currency)';
+COMMENT ON COLUMN realised_decisions.cost IS 'Sum of the offers'' cost, as though everybody redeemed theirs. (shop''s currency)';
+COMMENT ON COLUMN realised_decisions.outcome_difference IS 'A person acted on less one left alone: share with the outcome; null of control or few. (-1 to 1)';
+COMMENT ON COLUMN realised_decisions.outcome_difference_low IS 'Lower bound of its 95 % interval, by the normal approximation (Welch). (-1 to 1)';
+COMMENT ON COLUMN realised_decisions.outcome_difference_high IS 'Upper bound of its 95 % interval, by the normal approximation (Welch). (-1 to 1)';
+COMMENT ON COLUMN realised_decisions.revenue_difference IS 'A person acted on less one left alone: revenue; null of control or few. (shop''s currency)';
+COMMENT ON COLUMN realised_decisions.revenue_difference_low IS 'Lower bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)';
+COMMENT ON COLUMN realised_decisions.revenue_difference_high IS 'Upper bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)';
+COMMENT ON COLUMN realised_decisions.realised_value IS 'Margin on the difference in revenue, less the mean cost: per person acted on. (shop''s currency)';
+COMMENT ON COLUMN realised_decisions.realised_value_low IS 'Lower bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)';
+COMMENT ON COLUMN realised_decisions.realised_value_high IS 'Upper bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)';
+
 CREATE TABLE IF NOT EXISTS erasures (
   shop VARCHAR NOT NULL,
   dt DATE NOT NULL,

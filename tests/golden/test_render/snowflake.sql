@@ -474,6 +474,62 @@ CREATE TABLE IF NOT EXISTS realised (
   num_unpriced BIGINT NOT NULL COMMENT 'Purchase rows without a price: no revenue is counted for them. (events)'
 ) COMMENT = 'What people did after a night''s lists could be seen, counted per group of people.';
 
+CREATE TABLE IF NOT EXISTS realised_scores (
+  dt DATE NOT NULL COMMENT 'The night that foretold.',
+  score_name VARCHAR NOT NULL COMMENT 'The task, such as churn or purchase.',
+  contender VARCHAR NOT NULL COMMENT 'What foretold: rule, trees, encoder or combined.',
+  model_version VARCHAR NOT NULL COMMENT 'Version of the task''s registered model.',
+  segment VARCHAR NOT NULL COMMENT '(all); platform: of the latest event; activity: visits in the last 28 days; or a group of the task''s own.',
+  window_days INTEGER NOT NULL COMMENT 'How long people were watched. (days)',
+  num_foretold BIGINT NOT NULL COMMENT 'People with the score. (people)',
+  num_people BIGINT NOT NULL COMMENT 'Of them, those whose question has an answer: the numbers below are theirs. (people)',
+  num_positives BIGINT NOT NULL COMMENT 'Of these, those for whom it came true. (people)',
+  foretold_sum DOUBLE NOT NULL COMMENT 'Sum of their probabilities: how many were expected. (people)',
+  auroc DOUBLE COMMENT 'Chance that one for whom it came true had the higher score; null with one outcome. (0 to 1)',
+  average_precision DOUBLE COMMENT 'Mean precision over those for whom it came true; null without any. (0 to 1)',
+  log_loss DOUBLE COMMENT 'Mean of minus the logarithm of what was given to what happened. (nats)',
+  ece DOUBLE COMMENT 'Expected calibration error over ten groups of equally many people. (0 to 1)',
+  ece_by_chance DOUBLE COMMENT 'What it would be on as many people if every probability were right. (0 to 1)',
+  lift_first_decile DOUBLE COMMENT 'How often it came true among the highest tenth, over that among everybody.'
+) COMMENT = 'How good a night''s scores were, once what they foretold was over: one row per score, model and group of people.';
+
+CREATE TABLE IF NOT EXISTS realised_calibration (
+  dt DATE NOT NULL COMMENT 'The night that foretold.',
+  score_name VARCHAR NOT NULL COMMENT 'The task, such as churn or purchase.',
+  contender VARCHAR NOT NULL COMMENT 'What foretold: rule, trees, encoder or combined.',
+  model_version VARCHAR NOT NULL COMMENT 'Version of the task''s registered model.',
+  bin INTEGER NOT NULL COMMENT '1 is least likely; ties can leave fewer than ten.',
+  num_people BIGINT NOT NULL COMMENT 'People of the group. (people)',
+  num_positives BIGINT NOT NULL COMMENT 'Of them, those for whom it came true. (people)',
+  foretold_sum DOUBLE NOT NULL COMMENT 'Sum of their probabilities: how many were expected. (people)'
+) COMMENT = 'People of a night in groups of like probability: what was foretold of them, and what happened.';
+
+CREATE TABLE IF NOT EXISTS realised_decisions (
+  dt DATE NOT NULL COMMENT 'The night that decided.',
+  decision VARCHAR NOT NULL COMMENT 'As in `decisions`.',
+  arm VARCHAR NOT NULL COMMENT 'act or control.',
+  score_name VARCHAR NOT NULL COMMENT 'The score that decided.',
+  outcome VARCHAR COMMENT 'Column of `labels` that acting is meant to move; null where none is.',
+  window_days INTEGER NOT NULL COMMENT 'Days over which purchases count; an outcome may take longer. (days)',
+  num_people BIGINT NOT NULL COMMENT 'People of the arm of whom anything is known since. (people)',
+  num_answered BIGINT NOT NULL COMMENT 'Of them, those for whom the outcome is known. (people)',
+  num_positives BIGINT NOT NULL COMMENT 'Of these, those for whom it is true. (people)',
+  revenue DOUBLE NOT NULL COMMENT 'Sum of price x quantity over their purchases in the window, before returns. (shop''s currency)',
+  revenue_squares DOUBLE NOT NULL COMMENT 'Sum over people of its squares, for intervals.',
+  margin DOUBLE NOT NULL COMMENT 'Share of a price that was left to the shop, as settings had it. (0 to 1)',
+  expected_value DOUBLE NOT NULL COMMENT 'Sum of what acting was expected to bring; of the control group, what it would have. (shop''s currency)',
+  cost DOUBLE NOT NULL COMMENT 'Sum of the offers'' cost, as though everybody redeemed theirs. (shop''s currency)',
+  outcome_difference DOUBLE COMMENT 'A person acted on less one left alone: share with the outcome; null of control or few. (-1 to 1)',
+  outcome_difference_low DOUBLE COMMENT 'Lower bound of its 95 % interval, by the normal approximation (Welch). (-1 to 1)',
+  outcome_difference_high DOUBLE COMMENT 'Upper bound of its 95 % interval, by the normal approximation (Welch). (-1 to 1)',
+  revenue_difference DOUBLE COMMENT 'A person acted on less one left alone: revenue; null of control or few. (shop''s currency)',
+  revenue_difference_low DOUBLE COMMENT 'Lower bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)',
+  revenue_difference_high DOUBLE COMMENT 'Upper bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)',
+  realised_value DOUBLE COMMENT 'Margin on the difference in revenue, less the mean cost: per person acted on. (shop''s currency)',
+  realised_value_low DOUBLE COMMENT 'Lower bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)',
+  realised_value_high DOUBLE COMMENT 'Upper bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)'
+) COMMENT = 'What became of those a night acted on, and of those it left alone to compare with: one row per decision and arm.';
+
 CREATE TABLE IF NOT EXISTS erasures (
   shop VARCHAR NOT NULL COMMENT 'Name of the shop.',
   dt DATE NOT NULL COMMENT 'The day of the run that carried it out.',
