@@ -739,7 +739,8 @@ CREATE TABLE IF NOT EXISTS user_scores (
   flagged BOOLEAN,
   contender TEXT,
   model_version TEXT,
-  reasons TEXT
+  reasons TEXT,
+  outcome TEXT
 );
 COMMENT ON TABLE user_scores IS 'One score of one person as of a night: where they stand among everybody, or what is foretold of them.';
 COMMENT ON COLUMN user_scores.row_key IS 'shop|dt|score_name|user_id: one unique column for tools that want one.';
@@ -748,13 +749,14 @@ COMMENT ON COLUMN user_scores.dt IS 'The night''s day.';
 COMMENT ON COLUMN user_scores.score_name IS 'recency, frequency or monetary, which are ranks; or what is foretold, such as churn or purchase.';
 COMMENT ON COLUMN user_scores.user_id IS 'The shop''s own id of the person.';
 COMMENT ON COLUMN user_scores.observed IS 'What is ranked: hours since the latest event, visits, or spend, within the history window; null for what is foretold. (hours, visits or shop''s currency)';
-COMMENT ON COLUMN user_scores.score IS 'Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated probability. (0 to 1)';
+COMMENT ON COLUMN user_scores.score IS 'Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated probability; of coupon_uplift by how much a coupon raises the chance of buying; of fraud no probability, but the share of people who are less conspicuous. (0 to 1)';
 COMMENT ON COLUMN user_scores.band IS 'The rank''s fifth: 1 is worst, 5 best; null for what is foretold.';
 COMMENT ON COLUMN user_scores.decile IS 'Where the probability lies among the people it was calibrated on: 1 is least likely, 10 most; null for ranks.';
 COMMENT ON COLUMN user_scores.flagged IS 'Likely enough that acting costs less than not acting, by the task''s costs of errors; null for ranks.';
-COMMENT ON COLUMN user_scores.contender IS 'What foretells: rule, trees, encoder or combined; null for ranks.';
+COMMENT ON COLUMN user_scores.contender IS 'What foretells: rule, trees, encoder, combined, anomaly or uplift; null for ranks.';
 COMMENT ON COLUMN user_scores.model_version IS 'Version of the task''s registered model; null for ranks.';
-COMMENT ON COLUMN user_scores.reasons IS 'JSON array: columns of `user_features` that raised the probability most, strongest first; null for ranks.';
+COMMENT ON COLUMN user_scores.reasons IS 'JSON array: columns of `user_features` that raised the score most, strongest first; null for ranks.';
+COMMENT ON COLUMN user_scores.outcome IS 'Of several outcomes the likeliest, such as next_category''s; else null.';
 
 CREATE TABLE IF NOT EXISTS users (
   shop TEXT NOT NULL,
@@ -922,6 +924,7 @@ CREATE TABLE IF NOT EXISTS realised_scores (
   log_loss DOUBLE PRECISION,
   ece DOUBLE PRECISION,
   ece_by_chance DOUBLE PRECISION,
+  ece_by_chance_high DOUBLE PRECISION,
   lift_first_decile DOUBLE PRECISION
 );
 COMMENT ON TABLE realised_scores IS 'How good a night''s scores were, once what they foretold was over: one row per score, model and group of people.';
@@ -939,7 +942,8 @@ COMMENT ON COLUMN realised_scores.auroc IS 'Chance that one for whom it came tru
 COMMENT ON COLUMN realised_scores.average_precision IS 'Mean precision over those for whom it came true; null without any. (0 to 1)';
 COMMENT ON COLUMN realised_scores.log_loss IS 'Mean of minus the logarithm of what was given to what happened. (nats)';
 COMMENT ON COLUMN realised_scores.ece IS 'Expected calibration error over ten groups of equally many people. (0 to 1)';
-COMMENT ON COLUMN realised_scores.ece_by_chance IS 'What it would be on as many people if every probability were right. (0 to 1)';
+COMMENT ON COLUMN realised_scores.ece_by_chance IS 'Its mean on as many people, were every probability right. (0 to 1)';
+COMMENT ON COLUMN realised_scores.ece_by_chance_high IS 'What one such draw in forty would be above. (0 to 1)';
 COMMENT ON COLUMN realised_scores.lift_first_decile IS 'How often it came true among the highest tenth, over that among everybody.';
 
 CREATE TABLE IF NOT EXISTS realised_calibration (

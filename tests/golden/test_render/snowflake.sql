@@ -385,13 +385,14 @@ CREATE TABLE IF NOT EXISTS user_scores (
   score_name VARCHAR NOT NULL COMMENT 'recency, frequency or monetary, which are ranks; or what is foretold, such as churn or purchase.',
   user_id VARCHAR NOT NULL COMMENT 'The shop''s own id of the person.',
   observed DOUBLE COMMENT 'What is ranked: hours since the latest event, visits, or spend, within the history window; null for what is foretold. (hours, visits or shop''s currency)',
-  score DOUBLE NOT NULL COMMENT 'Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated probability. (0 to 1)',
+  score DOUBLE NOT NULL COMMENT 'Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated probability; of coupon_uplift by how much a coupon raises the chance of buying; of fraud no probability, but the share of people who are less conspicuous. (0 to 1)',
   band INTEGER COMMENT 'The rank''s fifth: 1 is worst, 5 best; null for what is foretold.',
   decile INTEGER COMMENT 'Where the probability lies among the people it was calibrated on: 1 is least likely, 10 most; null for ranks.',
   flagged BOOLEAN COMMENT 'Likely enough that acting costs less than not acting, by the task''s costs of errors; null for ranks.',
-  contender VARCHAR COMMENT 'What foretells: rule, trees, encoder or combined; null for ranks.',
+  contender VARCHAR COMMENT 'What foretells: rule, trees, encoder, combined, anomaly or uplift; null for ranks.',
   model_version VARCHAR COMMENT 'Version of the task''s registered model; null for ranks.',
-  reasons VARCHAR COMMENT 'JSON array: columns of `user_features` that raised the probability most, strongest first; null for ranks.'
+  reasons VARCHAR COMMENT 'JSON array: columns of `user_features` that raised the score most, strongest first; null for ranks.',
+  outcome VARCHAR COMMENT 'Of several outcomes the likeliest, such as next_category''s; else null.'
 ) COMMENT = 'One score of one person as of a night: where they stand among everybody, or what is foretold of them.';
 
 CREATE TABLE IF NOT EXISTS users (
@@ -489,7 +490,8 @@ CREATE TABLE IF NOT EXISTS realised_scores (
   average_precision DOUBLE COMMENT 'Mean precision over those for whom it came true; null without any. (0 to 1)',
   log_loss DOUBLE COMMENT 'Mean of minus the logarithm of what was given to what happened. (nats)',
   ece DOUBLE COMMENT 'Expected calibration error over ten groups of equally many people. (0 to 1)',
-  ece_by_chance DOUBLE COMMENT 'What it would be on as many people if every probability were right. (0 to 1)',
+  ece_by_chance DOUBLE COMMENT 'Its mean on as many people, were every probability right. (0 to 1)',
+  ece_by_chance_high DOUBLE COMMENT 'What one such draw in forty would be above. (0 to 1)',
   lift_first_decile DOUBLE COMMENT 'How often it came true among the highest tenth, over that among everybody.'
 ) COMMENT = 'How good a night''s scores were, once what they foretold was over: one row per score, model and group of people.';
 

@@ -380,7 +380,8 @@ foretold: dt DATE NOT NULL,
   flagged BOOLEAN NOT NULL,
   contender STRING NOT NULL,
   model_version STRING NOT NULL,
-  reasons ARRAY<STRING> NOT NULL
+  reasons ARRAY<STRING> NOT NULL,
+  outcome STRING
 decisions: row_key STRING NOT NULL,
   shop STRING NOT NULL,
   dt DATE NOT NULL,
@@ -406,7 +407,8 @@ user_scores: row_key STRING NOT NULL,
   flagged BOOLEAN,
   contender STRING,
   model_version STRING,
-  reasons STRING
+  reasons STRING,
+  outcome STRING
 users: shop STRING NOT NULL,
   pseudonym STRING NOT NULL,
   shop_id STRING NOT NULL,
@@ -487,6 +489,7 @@ realised_scores: dt DATE NOT NULL,
   log_loss DOUBLE,
   ece DOUBLE,
   ece_by_chance DOUBLE,
+  ece_by_chance_high DOUBLE,
   lift_first_decile DOUBLE
 realised_calibration: dt DATE NOT NULL,
   score_name STRING NOT NULL,
