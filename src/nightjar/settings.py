@@ -469,7 +469,8 @@ class Spark(Section):
     #: of the driver's JVM; it must know them before it starts
     java_options: str = Field(json_schema_extra=OPERATOR)
     shuffle_partitions: Count
-    openlineage_jar: str  # OpenLineage's Spark listener; "": lineage of jobs, not of single queries
+    # OpenLineage's Spark listener; "": lineage of jobs, not of single queries
+    openlineage_jar: str = Field(json_schema_extra=OPERATOR)
 
 
 class Conf(Section):

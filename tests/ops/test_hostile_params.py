@@ -157,6 +157,7 @@ def test_what_is_the_operators() -> None:
         "score.rules",
         "spark.java_options",
         "spark.master",
+        "spark.openlineage_jar",
     } == OPERATORS_OWN
 
 
@@ -211,5 +212,5 @@ def test_a_setting_is_text_or_refused(key: str, value: str) -> None:
         conf = load_conf(sets=[f"{key}={value}"])
     except BadInput:
         return
-    section, _, name = key.strip().partition(".")
+    section, _, name = key.partition("=")[0].strip().partition(".")
     assert name in type(getattr(conf, section)).model_fields
