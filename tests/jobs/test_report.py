@@ -288,6 +288,7 @@ def test_what_people_will_do_and_what_came_of_it(night: Home, source: Path) -> N
         "trees ✓ serves 0.740 +0.030 +0.010 to +0.050 0.020",
         "trees: auroc 0.7400. Ahead in auroc, 95 % interval, same people.",
         "tenths of 80 people of 2001-01-01",
+        "Lift of the first decile on 2001-01-01: 1.90 .",
         "platform: web 80 30 % 25 % 0.713 0.060",
         "coupon by purchase 1 0 1 1.00 of 500.00 4.50",
         "nobody: nothing foretells cart_conversion tonight",
