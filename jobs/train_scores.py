@@ -236,7 +236,9 @@ def from_labels(
         place = yes_or_no.index(task) if taught and isinstance(task, Binary) else None
         before = Rows(features, labels, np.concatenate([answers(taught, one, place) for one in known]))
         now = Rows(later.features, later.labels, answers(taught, later, place))
-        found = fit(task, before, now, **how) if isinstance(task, Binary) else classes.fit(task, before, now, **how)
+        found: tuple[Served, Verdict] | None = (
+            fit(task, before, now, **how) if isinstance(task, Binary) else classes.fit(task, before, now, **how)
+        )
         if found is None:
             waiting[task.name] = f"fewer than {conf.min_positives} of the rarer outcome, or of three, to learn from"
         else:

@@ -93,7 +93,7 @@ def test_what_was_learned_is_foretold_of_everybody_who_is_asked_about(home: Home
     assert decided["nightjar_acme_churn"]["decision"] == "kept"
 
     told = run("score_people", source)
-    assert told["without_champion"] == ["cart_conversion", "click", "coupon_use"]
+    assert told["without_champion"] == ["cart_conversion", "click", "coupon_uplift", "coupon_use", "next_category"]
     files = lake.files(FORETOLD.at("acme", NIGHT))
     rows = pa.concat_tables([pq.ParquetFile(file).read() for file in files]).to_pylist()
     features = [pq.ParquetFile(file).read() for file in lake.files(USER_FEATURES.at("acme", NIGHT))]

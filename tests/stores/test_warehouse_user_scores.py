@@ -117,6 +117,16 @@ def test_what_is_foretold_stands_beside_the_ranks(warehouse: Warehouse, tmp_path
     assert ask(warehouse, ranks) == [(15, 15, 15, 0)]
 
 
+def test_the_likeliest_of_several_outcomes_is_published_with_its_chance(warehouse: Warehouse, tmp_path: Path) -> None:
+    shoes = nights.foretold({"p-ada": 0.4}, score_name="next_category", outcome="shoes")
+    put(warehouse, told(tmp_path, [*shoes, *nights.foretold(CHURN)]))
+    assert ask(warehouse, "SELECT score_name, user_id, score, outcome FROM v_user_scores_current ORDER BY 1, 2") == [
+        ("churn", "ada", 0.25, None),
+        ("churn", "bob", 0.5, None),
+        ("next_category", "ada", 0.4, "shoes"),
+    ]
+
+
 def test_other_probabilities_are_published_and_the_same_are_not(warehouse: Warehouse, tmp_path: Path) -> None:
     put(warehouse, nights.night(tmp_path / "without"))
     assert put(warehouse, told(tmp_path / "with")).published
@@ -174,7 +184,7 @@ def first_version(warehouse: Warehouse) -> None:
         for view in ("v_user_scores_current", "v_decisions_current"):
             db.execute(f"DROP VIEW {view}")
         db.execute("DROP TABLE decisions")
-        for column in ("decile", "flagged", "contender", "model_version", "reasons"):
+        for column in ("decile", "flagged", "contender", "model_version", "reasons", "outcome"):
             db.execute(f"ALTER TABLE user_scores DROP COLUMN {column}")
         for column in ("observed", "band"):
             db.execute(f"ALTER TABLE user_scores ALTER COLUMN {column} SET NOT NULL")
@@ -221,6 +231,7 @@ def test_what_an_older_warehouse_of_a_service_would_be_sent(dialect: str) -> Non
         f"ALTER TABLE user_scores ADD COLUMN contender {whole}",
         f"ALTER TABLE user_scores ADD COLUMN model_version {whole}",
         f"ALTER TABLE user_scores ADD COLUMN reasons {whole}",
+        f"ALTER TABLE user_scores ADD COLUMN outcome {whole}",
         "ALTER TABLE user_scores ALTER COLUMN observed DROP NOT NULL",
         "ALTER TABLE user_scores ALTER COLUMN band DROP NOT NULL",
     ]

@@ -80,8 +80,8 @@ class Chooser:
         rest_B = found_BK[rows].sum(axis=1, keepdims=True)
         found_BK[rows] *= (1 - self.rule_right) / np.maximum(rest_B, 1e-12)
         found_BK[rows, named] = self.rule_right
-        shares_BK: Floats = found_BK / found_BK.sum(axis=1, keepdims=True)
-        return shares_BK
+        whole_BK: Floats = found_BK / found_BK.sum(axis=1, keepdims=True)
+        return whole_BK
 
     def chosen(self, features: pa.Table, said_BK: Floats, contender: str = "") -> Places:
         """The class that a contender names: the likeliest, or the rule's own word where it has one."""

@@ -125,8 +125,8 @@ def _moved(model: uplift.Model, rows_BD: Floats) -> Floats:
     parts = [part for part in model.parts if isinstance(part, uplift.Logistic)]
     assert (model.kind, len(parts)) == ("t", 2)
     moved = [(rows_BD - np.array(part.means)) / np.array(part.scales) * np.array(part.weights) for part in parts]
-    found: Floats = moved[0] - moved[1]
-    return found
+    more_BD: Floats = moved[0] - moved[1]
+    return more_BD
 
 
 def fit(

@@ -19,6 +19,10 @@ SELECT LOWER(column_name), is_nullable FROM information_schema.columns WHERE tab
 SELECT LOWER(column_name), is_nullable FROM information_schema.columns WHERE table_schema = CURRENT_SCHEMA() AND table_name = UPPER(?) ORDER BY ordinal_position;
 SELECT LOWER(column_name), is_nullable FROM information_schema.columns WHERE table_schema = CURRENT_SCHEMA() AND table_name = UPPER(?) ORDER BY ordinal_position;
 SELECT LOWER(column_name), is_nullable FROM information_schema.columns WHERE table_schema = CURRENT_SCHEMA() AND table_name = UPPER(?) ORDER BY ordinal_position;
+SELECT LOWER(column_name), is_nullable FROM information_schema.columns WHERE table_schema = CURRENT_SCHEMA() AND table_name = UPPER(?) ORDER BY ordinal_position;
+SELECT LOWER(column_name), is_nullable FROM information_schema.columns WHERE table_schema = CURRENT_SCHEMA() AND table_name = UPPER(?) ORDER BY ordinal_position;
+SELECT LOWER(column_name), is_nullable FROM information_schema.columns WHERE table_schema = CURRENT_SCHEMA() AND table_name = UPPER(?) ORDER BY ordinal_position;
+SELECT LOWER(column_name), is_nullable FROM information_schema.columns WHERE table_schema = CURRENT_SCHEMA() AND table_name = UPPER(?) ORDER BY ordinal_position;
 DELETE FROM warehouse_schema WHERE true;
 INSERT INTO warehouse_schema VALUES (?);
 BEGIN;

@@ -45,14 +45,15 @@ def load(folder: Path) -> Served:
     name = read_json(folder)["task"]
     if name not in TASKS:
         raise BadInput(f"no such task any more: {name}", AGAIN)
-    match TASKS[name]:
-        case Binary() as task:
+    task = TASKS[name]
+    match task:
+        case Binary():
             return Fitted.load(folder, task)
-        case Anomaly() as task:
+        case Anomaly():
             return Detector.load(folder, task)
-        case Uplift() as task:
+        case Uplift():
             return Effect.load(folder, task)
-        case Multiclass() as task:
+        case Multiclass():
             return Chooser.load(folder, task)
 
 

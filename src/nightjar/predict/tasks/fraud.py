@@ -46,6 +46,8 @@ FRAUD = Anomaly(
         "purchases_per_item": _per("num_purchases", "num_items_bought"),
         "events_per_item": _per("num_events", "num_items"),
         SURPRISE: Signal("mean surprise at each entry of the history", lambda rows: numbers(rows, SURPRISE)),
+        # Who goes round in the same few items surprises less than anybody: the simulated ring does.
+        "monotony": Signal("minus that", lambda rows: -numbers(rows, SURPRISE)),
     },
     serves=_ordered,
     rule=Rule("most accounts on one device first, then the most returned", _accounts_then_returns),
