@@ -90,8 +90,8 @@ test: setup  ## run all tests, each in the environment it belongs to
 	@$(JOBS) -m pytest -n 2 --dist loadfile --durations 15 --ignore=tests/dags; jobs=$$?; $(AIRFLOW) -m pytest tests/dags; airflow=$$?; \
 		[ $$jobs -eq 0 ] && [ $$airflow -eq 0 ]
 
-test-live: setup  ## whole nights through Airflow: backfills, kills at every step, a deployment's servers; NIGHTS, ONLY=part of a test's name
-	@NIGHTJAR_TEST_NIGHTS="$$NIGHTS" $(JOBS) -m pytest -m live -k "$$ONLY" --durations 0 tests/ops tests/docker
+test-live: setup  ## whole nights through Airflow: backfills, kills at every step, a deployment's servers; benchmarks on small logs; NIGHTS, ONLY=part of a test's name
+	@NIGHTJAR_TEST_NIGHTS="$$NIGHTS" $(JOBS) -m pytest -m live -k "$$ONLY" --durations 0 tests/ops tests/docker tests/jobs
 
 check: setup  ## format, lint, types, room rule, generated pages; writes nothing
 	@$(JOBS) -m ruff format --check

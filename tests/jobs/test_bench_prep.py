@@ -31,7 +31,7 @@ def lines_of(module: str, home: Path, *more: str) -> list[Line]:
 
 
 @pytest.mark.spark
-@pytest.mark.slow
+@pytest.mark.live
 def test_all_steps_on_the_same_small_log(tmp_path: Path) -> None:
     *lines, last = lines_of("prep", tmp_path, "--size", "20000", "--explain")
     steps = {line["step"]: line for line in lines if line["step"] != "explain"}
@@ -68,7 +68,7 @@ def test_all_steps_on_the_same_small_log(tmp_path: Path) -> None:
 
 
 @pytest.mark.spark
-@pytest.mark.slow
+@pytest.mark.live
 def test_the_night_after_its_history(tmp_path: Path) -> None:
     history, night, last = lines_of("night", tmp_path, "--days", "2", "--events", "600")
     assert (history["step"], history["history_days"], history["rows_in"]) == ("history", 2, 1200)

@@ -104,6 +104,7 @@ def test_the_same_tables_as_on_one_machine(local: Nights, workers: Cluster, tmp_
     assert said.count("Launching executor") >= 6, "on all workers"
 
 
+@pytest.mark.live
 def test_a_worker_lost_in_the_middle(
     local: Nights, workers: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
