@@ -213,9 +213,10 @@ class Predict(Section):
     batch_people: Count
     head_rate: Annotated[float, Field(gt=0)]
     encoder_rate: Annotated[float, Field(ge=0)]  # 0 leaves the encoder as the recommender's training left it
-    # Regular expressions, of which some never end, so that no run sets them: campaigns whose impressions offer a coupon
-    # by lot, and those that people see whom the lot left out. Their first groups tell trials apart. "": there are none.
+    # Two regular expressions, of which some never end: no run sets them. Their first groups tell trials apart.
+    #: campaigns whose impressions offer a coupon by lot; "": there are none
     trial_treated: str = Field(json_schema_extra=OPERATOR)
+    #: campaigns that those see whom the lot left out
     trial_control: str = Field(json_schema_extra=OPERATOR)
     trial_propensity: Share  # the lot's chance of an offer
     force: bool  # train, whatever the age
@@ -469,7 +470,7 @@ class Spark(Section):
     #: of the driver's JVM; it must know them before it starts
     java_options: str = Field(json_schema_extra=OPERATOR)
     shuffle_partitions: Count
-    # OpenLineage's Spark listener; "": lineage of jobs, not of single queries
+    #: OpenLineage's Spark listener; "": lineage of jobs, not of single queries
     openlineage_jar: str = Field(json_schema_extra=OPERATOR)
 
 
