@@ -83,6 +83,13 @@ def test_a_score_with_its_contest_and_its_past() -> None:
     assert group.happened.low < 0.5 < group.happened.high
 
 
+def test_a_contest_in_other_metrics_is_told_as_far_as_it_goes() -> None:
+    other = {"rule": json.dumps({"judged": False}), "reason": "nobody has labels"}
+    (found,) = scores(told(), {"churn": other | {"metrics": json.dumps({"anomaly": {"lift": 2.0}})}}, [], [])
+    assert (found.metric, found.reason) == ("", "nobody has labels")
+    assert found.contest == (Contender("anomaly", None, None, None, False),)
+
+
 def test_a_score_of_which_nothing_else_is_known() -> None:
     (found,) = scores(told(), {}, [], [])
     assert (found.contest, found.nights, found.groups, found.segments) == ((), (), (), ())

@@ -135,7 +135,7 @@ def scores(
                 mine.num_rows,
                 pc.sum(mine.column("flagged")).as_py(),
                 pc.mean(mine.column("probability")).as_py(),
-                json.loads(decided["rule"])["metric"] if decided else "",
+                json.loads(decided["rule"]).get("metric", "") if decided else "",
                 _contest(json.loads(decided["metrics"]), serving) if decided else (),
                 decided["reason"] if decided else "",
                 nights,
@@ -147,15 +147,14 @@ def scores(
 
 
 def _contest(metrics: Mapping[str, Mapping[str, Any]], serving: str) -> tuple[Contender, ...]:
-    """In the ledger's order, which is that of their cost."""
+    """In the ledger's order, which is that of their cost; not every kind of task has every metric."""
+
+    def ahead(name: str, bounds: Sequence[float | None]) -> tuple[float, float, float] | None:
+        known = [value for value in bounds if value is not None]
+        return (known[0], known[1], known[2]) if len(known) == 3 and name != "rule" else None
+
     return tuple(
-        Contender(
-            name,
-            one["auroc"],
-            one["ece"],
-            None if name == "rule" or None in one["ahead_of_rule"] else tuple(one["ahead_of_rule"]),
-            name == serving,
-        )
+        Contender(name, one.get("auroc"), one.get("ece"), ahead(name, one.get("ahead_of_rule", ())), name == serving)
         for name, one in metrics.items()
     )
 
