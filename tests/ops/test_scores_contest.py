@@ -209,22 +209,18 @@ def planted_campaign(home: Home) -> tuple[World, Lake, list[Instant]]:
         for day in range(14):
             some = index[wanted > day]
             names = world.names.take(pa.array(some))
-            told = {"user_id": names, "kind": ["purchase"] * len(some), "order_id": [f"{day}-{n}" for n in some]}
-            twice = pa.concat_tables([rows_of(EVENTS, len(some), told)] * 2)  # two lines of one order
             on = truth.first + timedelta(days=day)
+            told = {"user_id": names, "kind": ["purchase"] * len(some), "order_id": [f"{day}-{n}" for n in some]}
+            lines = rows_of(EVENTS, len(some), {**told, "dt": [on] * len(some)})
+            twice = pa.concat_tables([lines] * 2)  # two lines of one order
             lake.commit([lake.stage_arrow(twice, EVENTS, SYNTHETIC, "test", days=[on])])
         rows = features(
             3000,
             user_id=world.names.to_pylist(),
             num_sessions_28d=(world.shop.truth.people(index).activity * 20).astype(np.int32),
         )
-        nothing = instant_like(rows)
-        instants.append(nothing._replace(day=world.eve(campaign)))
+        instants.append(Instant(world.eve(campaign), rows, labels(3000), concatenated([]), START))
     return world, lake, instants
-
-
-def instant_like(rows: pa.Table) -> Instant:
-    return Instant(DAYS[0], rows, labels(rows.num_rows), concatenated([]), START)
 
 
 def test_what_a_coupon_does_is_judged_beside_the_truth(home: Home) -> None:

@@ -1,9 +1,9 @@
-"""Rows of `user_features` and `labels` for the tests of this room: what is not named is nought, null or "web"."""
+"""Rows of a contract, such as `user_features` and `labels`: what is not named is nought, null or "web"."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +21,7 @@ _NOUGHT: dict[str, Any] = {
     "double": 0.0,
     "boolean": False,
     "date": DAY,
+    "timestamp": datetime(2001, 1, 15, tzinfo=UTC),
     "array<string>": [],
 }
 
