@@ -70,6 +70,7 @@ class Server:
 def kill_family(pid: int) -> None:
     """SIGKILL to a process and everything below it; returns when they are gone."""
     top = psutil.Process(pid)
+    top.suspend()  # or it starts a child between the listing and its death, and that one holds the data's lock
     family = [top, *top.children(recursive=True)]
     for member in family:
         with suppress(psutil.NoSuchProcess):

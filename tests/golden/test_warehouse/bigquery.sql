@@ -25,13 +25,14 @@ CREATE TABLE IF NOT EXISTS user_scores (
   score_name STRING NOT NULL OPTIONS (description = 'recency, frequency or monetary, which are ranks; or what is foretold, such as churn or purchase.'),
   user_id STRING NOT NULL OPTIONS (description = 'The shop\'s own id of the person.'),
   observed FLOAT64 OPTIONS (description = 'What is ranked: hours since the latest event, visits, or spend, within the history window; null for what is foretold. (hours, visits or shop\'s currency)'),
-  score FLOAT64 NOT NULL OPTIONS (description = 'Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated probability. (0 to 1)'),
+  score FLOAT64 NOT NULL OPTIONS (description = 'Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated probability; of coupon_uplift by how much a coupon raises the chance of buying; of fraud no probability, but the share of people who are less conspicuous. (0 to 1)'),
   band INT64 OPTIONS (description = 'The rank\'s fifth: 1 is worst, 5 best; null for what is foretold.'),
   decile INT64 OPTIONS (description = 'Where the probability lies among the people it was calibrated on: 1 is least likely, 10 most; null for ranks.'),
   flagged BOOL OPTIONS (description = 'Likely enough that acting costs less than not acting, by the task\'s costs of errors; null for ranks.'),
-  contender STRING OPTIONS (description = 'What foretells: rule, trees, encoder or combined; null for ranks.'),
+  contender STRING OPTIONS (description = 'What foretells: rule, trees, encoder, combined, anomaly or uplift; null for ranks.'),
   model_version STRING OPTIONS (description = 'Version of the task\'s registered model; null for ranks.'),
-  reasons STRING OPTIONS (description = 'JSON array: columns of `user_features` that raised the probability most, strongest first; null for ranks.'),
+  reasons STRING OPTIONS (description = 'JSON array: columns of `user_features` that raised the score most, strongest first; null for ranks.'),
+  outcome STRING OPTIONS (description = 'Of several outcomes the likeliest, such as next_category\'s; else null.'),
   PRIMARY KEY (shop, dt, score_name, user_id) NOT ENFORCED
 ) PARTITION BY dt CLUSTER BY shop, user_id OPTIONS (description = 'One score of one person as of a night: where they stand among everybody, or what is foretold of them.');
 
@@ -192,6 +193,98 @@ CREATE TABLE IF NOT EXISTS cart_abandonment (
   PRIMARY KEY (shop, dt, platform, category) NOT ENFORCED
 ) OPTIONS (description = 'What became of the items that people put into carts.');
 
+CREATE TABLE IF NOT EXISTS realised (
+  shop STRING NOT NULL OPTIONS (description = 'Name of the shop: one warehouse serves several.'),
+  dt DATE NOT NULL OPTIONS (description = 'The night whose lists are judged.'),
+  origin STRING NOT NULL OPTIONS (description = 'published: readers could see the lists; replayed: `make backtest` made them afterwards from what was known then.'),
+  surface STRING NOT NULL OPTIONS (description = 'Where the lists were to be shown.'),
+  strategy STRING NOT NULL OPTIONS (description = 'Strategy of the list\'s first item; held_out: drawn to see no model.'),
+  model_name STRING NOT NULL OPTIONS (description = 'Registered model, or popularity.'),
+  model_version STRING NOT NULL OPTIONS (description = 'Version of it.'),
+  segment STRING NOT NULL OPTIONS (description = '(all), or people by the length of their history or by the platform of their latest entry; platforms add up to (all), and so do lengths.'),
+  list STRING NOT NULL OPTIONS (description = 'shown: the night\'s list; popular: the control, what was popular then, ranked for the same people under the same exclusions.'),
+  k INT64 NOT NULL OPTIONS (description = 'How much of each list counts. (places)'),
+  window_days INT64 NOT NULL OPTIONS (description = 'How long people were watched. (days)'),
+  num_lists INT64 NOT NULL OPTIONS (description = 'Lists of the group. (lists)'),
+  num_active INT64 NOT NULL OPTIONS (description = 'Of them, those whose person touched an item in the window. (lists)'),
+  num_hits INT64 NOT NULL OPTIONS (description = 'Active lists with a touched item among the first k. (lists)'),
+  ndcg_sum FLOAT64 NOT NULL OPTIONS (description = 'Sum over active lists of NDCG at k; a touched item is relevant.'),
+  ndcg_squares FLOAT64 NOT NULL OPTIONS (description = 'Sum of its squares, for intervals.'),
+  ndcg_gain_squares FLOAT64 NOT NULL OPTIONS (description = 'Sum of the squares of NDCG less the control\'s, for intervals.'),
+  num_buyers INT64 NOT NULL OPTIONS (description = 'Lists whose person bought anything. (lists)'),
+  num_purchases INT64 NOT NULL OPTIONS (description = 'Purchase rows of these people, of whatever item. (events)'),
+  purchases_squares FLOAT64 NOT NULL OPTIONS (description = 'Sum over lists of its squares, for intervals.'),
+  num_listed_purchases INT64 NOT NULL OPTIONS (description = 'Of them, those of an item among the first k. (events)'),
+  revenue FLOAT64 NOT NULL OPTIONS (description = 'Sum of price x quantity over purchases, before returns. (shop\'s currency)'),
+  revenue_squares FLOAT64 NOT NULL OPTIONS (description = 'Sum over lists of its squares, for intervals.'),
+  listed_revenue FLOAT64 NOT NULL OPTIONS (description = 'Of it, that of items among the first k. (shop\'s currency)'),
+  num_unpriced INT64 NOT NULL OPTIONS (description = 'Purchase rows without a price: no revenue is counted for them. (events)'),
+  PRIMARY KEY (shop, dt, origin, surface, strategy, model_name, model_version, segment, list, k) NOT ENFORCED
+) OPTIONS (description = 'What people did after a night\'s lists could be seen, counted per group of people.');
+
+CREATE TABLE IF NOT EXISTS realised_scores (
+  shop STRING NOT NULL OPTIONS (description = 'Name of the shop: one warehouse serves several.'),
+  dt DATE NOT NULL OPTIONS (description = 'The night that foretold.'),
+  score_name STRING NOT NULL OPTIONS (description = 'The task, such as churn or purchase.'),
+  contender STRING NOT NULL OPTIONS (description = 'What foretold: rule, trees, encoder or combined.'),
+  model_version STRING NOT NULL OPTIONS (description = 'Version of the task\'s registered model.'),
+  segment STRING NOT NULL OPTIONS (description = '(all); platform: of the latest event; activity: visits in the last 28 days; or a group of the task\'s own.'),
+  window_days INT64 NOT NULL OPTIONS (description = 'How long people were watched. (days)'),
+  num_foretold INT64 NOT NULL OPTIONS (description = 'People with the score. (people)'),
+  num_people INT64 NOT NULL OPTIONS (description = 'Of them, those whose question has an answer: the numbers below are theirs. (people)'),
+  num_positives INT64 NOT NULL OPTIONS (description = 'Of these, those for whom it came true. (people)'),
+  foretold_sum FLOAT64 NOT NULL OPTIONS (description = 'Sum of their probabilities: how many were expected. (people)'),
+  auroc FLOAT64 OPTIONS (description = 'Chance that one for whom it came true had the higher score; null with one outcome. (0 to 1)'),
+  average_precision FLOAT64 OPTIONS (description = 'Mean precision over those for whom it came true; null without any. (0 to 1)'),
+  log_loss FLOAT64 OPTIONS (description = 'Mean of minus the logarithm of what was given to what happened. (nats)'),
+  ece FLOAT64 OPTIONS (description = 'Expected calibration error over ten groups of equally many people. (0 to 1)'),
+  ece_by_chance FLOAT64 OPTIONS (description = 'Its mean on as many people, were every probability right. (0 to 1)'),
+  ece_by_chance_high FLOAT64 OPTIONS (description = 'What one such draw in forty would be above. (0 to 1)'),
+  lift_first_decile FLOAT64 OPTIONS (description = 'How often it came true among the highest tenth, over that among everybody.'),
+  PRIMARY KEY (shop, dt, score_name, model_version, segment) NOT ENFORCED
+) OPTIONS (description = 'How good a night\'s scores were, once what they foretold was over: one row per score, model and group of people.');
+
+CREATE TABLE IF NOT EXISTS realised_calibration (
+  shop STRING NOT NULL OPTIONS (description = 'Name of the shop: one warehouse serves several.'),
+  dt DATE NOT NULL OPTIONS (description = 'The night that foretold.'),
+  score_name STRING NOT NULL OPTIONS (description = 'The task, such as churn or purchase.'),
+  contender STRING NOT NULL OPTIONS (description = 'What foretold: rule, trees, encoder or combined.'),
+  model_version STRING NOT NULL OPTIONS (description = 'Version of the task\'s registered model.'),
+  bin INT64 NOT NULL OPTIONS (description = '1 is least likely; ties can leave fewer than ten.'),
+  num_people INT64 NOT NULL OPTIONS (description = 'People of the group. (people)'),
+  num_positives INT64 NOT NULL OPTIONS (description = 'Of them, those for whom it came true. (people)'),
+  foretold_sum FLOAT64 NOT NULL OPTIONS (description = 'Sum of their probabilities: how many were expected. (people)'),
+  PRIMARY KEY (shop, dt, score_name, model_version, bin) NOT ENFORCED
+) OPTIONS (description = 'People of a night in groups of like probability: what was foretold of them, and what happened.');
+
+CREATE TABLE IF NOT EXISTS realised_decisions (
+  shop STRING NOT NULL OPTIONS (description = 'Name of the shop: one warehouse serves several.'),
+  dt DATE NOT NULL OPTIONS (description = 'The night that decided.'),
+  decision STRING NOT NULL OPTIONS (description = 'As in `decisions`.'),
+  arm STRING NOT NULL OPTIONS (description = 'act or control.'),
+  score_name STRING NOT NULL OPTIONS (description = 'The score that decided.'),
+  outcome STRING OPTIONS (description = 'Column of `labels` that acting is meant to move; null where none is.'),
+  window_days INT64 NOT NULL OPTIONS (description = 'Days over which purchases count; an outcome may take longer. (days)'),
+  num_people INT64 NOT NULL OPTIONS (description = 'People of the arm of whom anything is known since. (people)'),
+  num_answered INT64 NOT NULL OPTIONS (description = 'Of them, those for whom the outcome is known. (people)'),
+  num_positives INT64 NOT NULL OPTIONS (description = 'Of these, those for whom it is true. (people)'),
+  revenue FLOAT64 NOT NULL OPTIONS (description = 'Sum of price x quantity over their purchases in the window, before returns. (shop\'s currency)'),
+  revenue_squares FLOAT64 NOT NULL OPTIONS (description = 'Sum over people of its squares, for intervals.'),
+  margin FLOAT64 NOT NULL OPTIONS (description = 'Share of a price that was left to the shop, as settings had it. (0 to 1)'),
+  expected_value FLOAT64 NOT NULL OPTIONS (description = 'Sum of what acting was expected to bring; of the control group, what it would have. (shop\'s currency)'),
+  cost FLOAT64 NOT NULL OPTIONS (description = 'Sum of the offers\' cost, as though everybody redeemed theirs. (shop\'s currency)'),
+  outcome_difference FLOAT64 OPTIONS (description = 'A person acted on less one left alone: share with the outcome; null of control or few. (-1 to 1)'),
+  outcome_difference_low FLOAT64 OPTIONS (description = 'Lower bound of its 95 % interval, by the normal approximation (Welch). (-1 to 1)'),
+  outcome_difference_high FLOAT64 OPTIONS (description = 'Upper bound of its 95 % interval, by the normal approximation (Welch). (-1 to 1)'),
+  revenue_difference FLOAT64 OPTIONS (description = 'A person acted on less one left alone: revenue; null of control or few. (shop\'s currency)'),
+  revenue_difference_low FLOAT64 OPTIONS (description = 'Lower bound of its 95 % interval, by the normal approximation (Welch). (shop\'s currency)'),
+  revenue_difference_high FLOAT64 OPTIONS (description = 'Upper bound of its 95 % interval, by the normal approximation (Welch). (shop\'s currency)'),
+  realised_value FLOAT64 OPTIONS (description = 'Margin on the difference in revenue, less the mean cost: per person acted on. (shop\'s currency)'),
+  realised_value_low FLOAT64 OPTIONS (description = 'Lower bound of its 95 % interval, by the normal approximation (Welch). (shop\'s currency)'),
+  realised_value_high FLOAT64 OPTIONS (description = 'Upper bound of its 95 % interval, by the normal approximation (Welch). (shop\'s currency)'),
+  PRIMARY KEY (shop, dt, decision, arm) NOT ENFORCED
+) OPTIONS (description = 'What became of those a night acted on, and of those it left alone to compare with: one row per decision and arm.');
+
 CREATE TABLE IF NOT EXISTS users (
   shop STRING NOT NULL OPTIONS (description = 'Name of the shop: one warehouse serves several.'),
   pseudonym STRING NOT NULL OPTIONS (description = 'What lake, models and reports hold.'),
@@ -241,12 +334,12 @@ CREATE TABLE IF NOT EXISTS published_nights (
 
 CREATE TABLE IF NOT EXISTS published_marts (
   shop STRING NOT NULL OPTIONS (description = 'Name of the shop: one warehouse serves several.'),
-  table_name STRING NOT NULL OPTIONS (description = 'Analysis table.'),
+  table_name STRING NOT NULL OPTIONS (description = 'Table by day.'),
   dt DATE NOT NULL OPTIONS (description = 'Its day.'),
   content_hash STRING NOT NULL OPTIONS (description = 'Hash of the day\'s rows in the lake.'),
   num_rows INT64 NOT NULL OPTIONS (description = 'Rows of the day; 0 where nobody came. (rows)'),
   PRIMARY KEY (shop, table_name, dt) NOT ENFORCED
-) OPTIONS (description = 'Which content of each day of the analysis tables readers see; they keep every day.');
+) OPTIONS (description = 'Which content of each day readers see, of the analysis tables and of what is realised; they keep every day.');
 
 CREATE TABLE IF NOT EXISTS crm_states (
   shop STRING NOT NULL OPTIONS (description = 'Name of the shop: one warehouse serves several.'),
@@ -293,6 +386,14 @@ CREATE TABLE IF NOT EXISTS data_quality (
 CREATE TABLE IF NOT EXISTS warehouse_schema (
   fingerprint STRING NOT NULL OPTIONS (description = 'SHA-256 of the statements that made it.')
 ) OPTIONS (description = 'One row: what the definitions of this warehouse were made from.');
+
+DROP VIEW IF EXISTS v_realised_decisions;
+
+DROP VIEW IF EXISTS v_realised_calibration;
+
+DROP VIEW IF EXISTS v_realised_scores;
+
+DROP VIEW IF EXISTS v_realised;
 
 DROP VIEW IF EXISTS v_cart_abandonment;
 
@@ -386,13 +487,14 @@ CREATE VIEW v_user_scores_current (
   score_name OPTIONS (description = 'recency, frequency or monetary, which are ranks; or what is foretold, such as churn or purchase.'),
   user_id OPTIONS (description = 'The shop\'s own id of the person.'),
   observed OPTIONS (description = 'What is ranked: hours since the latest event, visits, or spend, within the history window; null for what is foretold. (hours, visits or shop\'s currency)'),
-  score OPTIONS (description = 'Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated probability. (0 to 1)'),
+  score OPTIONS (description = 'Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated probability; of coupon_uplift by how much a coupon raises the chance of buying; of fraud no probability, but the share of people who are less conspicuous. (0 to 1)'),
   band OPTIONS (description = 'The rank\'s fifth: 1 is worst, 5 best; null for what is foretold.'),
   decile OPTIONS (description = 'Where the probability lies among the people it was calibrated on: 1 is least likely, 10 most; null for ranks.'),
   flagged OPTIONS (description = 'Likely enough that acting costs less than not acting, by the task\'s costs of errors; null for ranks.'),
-  contender OPTIONS (description = 'What foretells: rule, trees, encoder or combined; null for ranks.'),
+  contender OPTIONS (description = 'What foretells: rule, trees, encoder, combined, anomaly or uplift; null for ranks.'),
   model_version OPTIONS (description = 'Version of the task\'s registered model; null for ranks.'),
-  reasons OPTIONS (description = 'JSON array: columns of `user_features` that raised the probability most, strongest first; null for ranks.'),
+  reasons OPTIONS (description = 'JSON array: columns of `user_features` that raised the score most, strongest first; null for ranks.'),
+  outcome OPTIONS (description = 'Of several outcomes the likeliest, such as next_category\'s; else null.'),
   user_key OPTIONS (description = 'shop|user_id: joins facts and scores with v_dim_users.'),
   publish_id OPTIONS (description = 'The publication, a row of publish_log.')
 ) OPTIONS (description = 'Where people stand and what is foretold of them, in the night that publish_current names.') AS
@@ -410,6 +512,7 @@ SELECT
   s.contender,
   s.model_version,
   s.reasons,
+  s.outcome,
   s.shop || '|' || s.user_id AS user_key,
   c.publish_id
 FROM publish_current c
@@ -947,3 +1050,201 @@ SELECT
   CAST(t.num_abandoned AS FLOAT64) / nullif(t.num_bought + t.num_abandoned, 0) AS abandonment_rate,
   CAST(t.num_recovered AS FLOAT64) / nullif(t.num_abandoned, 0) AS recovery_rate
 FROM cart_abandonment t;
+
+CREATE VIEW v_realised (
+  shop OPTIONS (description = 'Name of the shop: one warehouse serves several.'),
+  dt OPTIONS (description = 'The night whose lists are judged.'),
+  origin OPTIONS (description = 'published: readers could see the lists; replayed: `make backtest` made them afterwards from what was known then.'),
+  surface OPTIONS (description = 'Where the lists were to be shown.'),
+  strategy OPTIONS (description = 'Strategy of the list\'s first item; held_out: drawn to see no model.'),
+  model_name OPTIONS (description = 'Registered model, or popularity.'),
+  model_version OPTIONS (description = 'Version of it.'),
+  segment OPTIONS (description = '(all), or people by the length of their history or by the platform of their latest entry; platforms add up to (all), and so do lengths.'),
+  list OPTIONS (description = 'shown: the night\'s list; popular: the control, what was popular then, ranked for the same people under the same exclusions.'),
+  k OPTIONS (description = 'How much of each list counts. (places)'),
+  window_days OPTIONS (description = 'How long people were watched. (days)'),
+  num_lists OPTIONS (description = 'Lists of the group. (lists)'),
+  num_active OPTIONS (description = 'Of them, those whose person touched an item in the window. (lists)'),
+  num_hits OPTIONS (description = 'Active lists with a touched item among the first k. (lists)'),
+  ndcg_sum OPTIONS (description = 'Sum over active lists of NDCG at k; a touched item is relevant.'),
+  ndcg_squares OPTIONS (description = 'Sum of its squares, for intervals.'),
+  ndcg_gain_squares OPTIONS (description = 'Sum of the squares of NDCG less the control\'s, for intervals.'),
+  num_buyers OPTIONS (description = 'Lists whose person bought anything. (lists)'),
+  num_purchases OPTIONS (description = 'Purchase rows of these people, of whatever item. (events)'),
+  purchases_squares OPTIONS (description = 'Sum over lists of its squares, for intervals.'),
+  num_listed_purchases OPTIONS (description = 'Of them, those of an item among the first k. (events)'),
+  revenue OPTIONS (description = 'Sum of price x quantity over purchases, before returns. (shop\'s currency)'),
+  revenue_squares OPTIONS (description = 'Sum over lists of its squares, for intervals.'),
+  listed_revenue OPTIONS (description = 'Of it, that of items among the first k. (shop\'s currency)'),
+  num_unpriced OPTIONS (description = 'Purchase rows without a price: no revenue is counted for them. (events)'),
+  hit_rate OPTIONS (description = 'Share of active lists that held what was touched. (0 to 1)'),
+  ndcg OPTIONS (description = 'Mean NDCG of active lists. (0 to 1)'),
+  buyer_share OPTIONS (description = 'Share of lists whose person bought. (0 to 1)'),
+  listed_purchase_share OPTIONS (description = 'Share of purchases that the lists held. (0 to 1)'),
+  listed_revenue_share OPTIONS (description = 'Share of revenue that the lists held. (0 to 1)'),
+  revenue_per_list OPTIONS (description = 'Revenue of a person with a list. (shop\'s currency)')
+) OPTIONS (description = 'What people did after a night\'s lists could be seen, counted per group of people.') AS
+SELECT
+  t.shop,
+  t.dt,
+  t.origin,
+  t.surface,
+  t.strategy,
+  t.model_name,
+  t.model_version,
+  t.segment,
+  t.list,
+  t.k,
+  t.window_days,
+  t.num_lists,
+  t.num_active,
+  t.num_hits,
+  t.ndcg_sum,
+  t.ndcg_squares,
+  t.ndcg_gain_squares,
+  t.num_buyers,
+  t.num_purchases,
+  t.purchases_squares,
+  t.num_listed_purchases,
+  t.revenue,
+  t.revenue_squares,
+  t.listed_revenue,
+  t.num_unpriced,
+  CAST(t.num_hits AS FLOAT64) / nullif(t.num_active, 0) AS hit_rate,
+  CAST(t.ndcg_sum AS FLOAT64) / nullif(t.num_active, 0) AS ndcg,
+  CAST(t.num_buyers AS FLOAT64) / nullif(t.num_lists, 0) AS buyer_share,
+  CAST(t.num_listed_purchases AS FLOAT64) / nullif(t.num_purchases, 0) AS listed_purchase_share,
+  CAST(t.listed_revenue AS FLOAT64) / nullif(t.revenue, 0) AS listed_revenue_share,
+  CAST(t.revenue AS FLOAT64) / nullif(t.num_lists, 0) AS revenue_per_list
+FROM realised t;
+
+CREATE VIEW v_realised_scores (
+  shop OPTIONS (description = 'Name of the shop: one warehouse serves several.'),
+  dt OPTIONS (description = 'The night that foretold.'),
+  score_name OPTIONS (description = 'The task, such as churn or purchase.'),
+  contender OPTIONS (description = 'What foretold: rule, trees, encoder or combined.'),
+  model_version OPTIONS (description = 'Version of the task\'s registered model.'),
+  segment OPTIONS (description = '(all); platform: of the latest event; activity: visits in the last 28 days; or a group of the task\'s own.'),
+  window_days OPTIONS (description = 'How long people were watched. (days)'),
+  num_foretold OPTIONS (description = 'People with the score. (people)'),
+  num_people OPTIONS (description = 'Of them, those whose question has an answer: the numbers below are theirs. (people)'),
+  num_positives OPTIONS (description = 'Of these, those for whom it came true. (people)'),
+  foretold_sum OPTIONS (description = 'Sum of their probabilities: how many were expected. (people)'),
+  auroc OPTIONS (description = 'Chance that one for whom it came true had the higher score; null with one outcome. (0 to 1)'),
+  average_precision OPTIONS (description = 'Mean precision over those for whom it came true; null without any. (0 to 1)'),
+  log_loss OPTIONS (description = 'Mean of minus the logarithm of what was given to what happened. (nats)'),
+  ece OPTIONS (description = 'Expected calibration error over ten groups of equally many people. (0 to 1)'),
+  ece_by_chance OPTIONS (description = 'Its mean on as many people, were every probability right. (0 to 1)'),
+  ece_by_chance_high OPTIONS (description = 'What one such draw in forty would be above. (0 to 1)'),
+  lift_first_decile OPTIONS (description = 'How often it came true among the highest tenth, over that among everybody.'),
+  mean_foretold OPTIONS (description = 'Mean probability. (0 to 1)'),
+  observed_rate OPTIONS (description = 'Share of those for whom it came true. (0 to 1)')
+) OPTIONS (description = 'How good a night\'s scores were, once what they foretold was over: one row per score, model and group of people.') AS
+SELECT
+  t.shop,
+  t.dt,
+  t.score_name,
+  t.contender,
+  t.model_version,
+  t.segment,
+  t.window_days,
+  t.num_foretold,
+  t.num_people,
+  t.num_positives,
+  t.foretold_sum,
+  t.auroc,
+  t.average_precision,
+  t.log_loss,
+  t.ece,
+  t.ece_by_chance,
+  t.ece_by_chance_high,
+  t.lift_first_decile,
+  CAST(t.foretold_sum AS FLOAT64) / nullif(t.num_people, 0) AS mean_foretold,
+  CAST(t.num_positives AS FLOAT64) / nullif(t.num_people, 0) AS observed_rate
+FROM realised_scores t;
+
+CREATE VIEW v_realised_calibration (
+  shop OPTIONS (description = 'Name of the shop: one warehouse serves several.'),
+  dt OPTIONS (description = 'The night that foretold.'),
+  score_name OPTIONS (description = 'The task, such as churn or purchase.'),
+  contender OPTIONS (description = 'What foretold: rule, trees, encoder or combined.'),
+  model_version OPTIONS (description = 'Version of the task\'s registered model.'),
+  bin OPTIONS (description = '1 is least likely; ties can leave fewer than ten.'),
+  num_people OPTIONS (description = 'People of the group. (people)'),
+  num_positives OPTIONS (description = 'Of them, those for whom it came true. (people)'),
+  foretold_sum OPTIONS (description = 'Sum of their probabilities: how many were expected. (people)'),
+  mean_foretold OPTIONS (description = 'Mean probability. (0 to 1)'),
+  observed_rate OPTIONS (description = 'Share of those for whom it came true. (0 to 1)')
+) OPTIONS (description = 'People of a night in groups of like probability: what was foretold of them, and what happened.') AS
+SELECT
+  t.shop,
+  t.dt,
+  t.score_name,
+  t.contender,
+  t.model_version,
+  t.bin,
+  t.num_people,
+  t.num_positives,
+  t.foretold_sum,
+  CAST(t.foretold_sum AS FLOAT64) / nullif(t.num_people, 0) AS mean_foretold,
+  CAST(t.num_positives AS FLOAT64) / nullif(t.num_people, 0) AS observed_rate
+FROM realised_calibration t;
+
+CREATE VIEW v_realised_decisions (
+  shop OPTIONS (description = 'Name of the shop: one warehouse serves several.'),
+  dt OPTIONS (description = 'The night that decided.'),
+  decision OPTIONS (description = 'As in `decisions`.'),
+  arm OPTIONS (description = 'act or control.'),
+  score_name OPTIONS (description = 'The score that decided.'),
+  outcome OPTIONS (description = 'Column of `labels` that acting is meant to move; null where none is.'),
+  window_days OPTIONS (description = 'Days over which purchases count; an outcome may take longer. (days)'),
+  num_people OPTIONS (description = 'People of the arm of whom anything is known since. (people)'),
+  num_answered OPTIONS (description = 'Of them, those for whom the outcome is known. (people)'),
+  num_positives OPTIONS (description = 'Of these, those for whom it is true. (people)'),
+  revenue OPTIONS (description = 'Sum of price x quantity over their purchases in the window, before returns. (shop\'s currency)'),
+  revenue_squares OPTIONS (description = 'Sum over people of its squares, for intervals.'),
+  margin OPTIONS (description = 'Share of a price that was left to the shop, as settings had it. (0 to 1)'),
+  expected_value OPTIONS (description = 'Sum of what acting was expected to bring; of the control group, what it would have. (shop\'s currency)'),
+  cost OPTIONS (description = 'Sum of the offers\' cost, as though everybody redeemed theirs. (shop\'s currency)'),
+  outcome_difference OPTIONS (description = 'A person acted on less one left alone: share with the outcome; null of control or few. (-1 to 1)'),
+  outcome_difference_low OPTIONS (description = 'Lower bound of its 95 % interval, by the normal approximation (Welch). (-1 to 1)'),
+  outcome_difference_high OPTIONS (description = 'Upper bound of its 95 % interval, by the normal approximation (Welch). (-1 to 1)'),
+  revenue_difference OPTIONS (description = 'A person acted on less one left alone: revenue; null of control or few. (shop\'s currency)'),
+  revenue_difference_low OPTIONS (description = 'Lower bound of its 95 % interval, by the normal approximation (Welch). (shop\'s currency)'),
+  revenue_difference_high OPTIONS (description = 'Upper bound of its 95 % interval, by the normal approximation (Welch). (shop\'s currency)'),
+  realised_value OPTIONS (description = 'Margin on the difference in revenue, less the mean cost: per person acted on. (shop\'s currency)'),
+  realised_value_low OPTIONS (description = 'Lower bound of its 95 % interval, by the normal approximation (Welch). (shop\'s currency)'),
+  realised_value_high OPTIONS (description = 'Upper bound of its 95 % interval, by the normal approximation (Welch). (shop\'s currency)'),
+  outcome_rate OPTIONS (description = 'Share with the outcome. (0 to 1)'),
+  revenue_per_person OPTIONS (description = 'Mean revenue. (shop\'s currency)'),
+  expected_value_per_person OPTIONS (description = 'Mean expected value. (shop\'s currency)')
+) OPTIONS (description = 'What became of those a night acted on, and of those it left alone to compare with: one row per decision and arm.') AS
+SELECT
+  t.shop,
+  t.dt,
+  t.decision,
+  t.arm,
+  t.score_name,
+  t.outcome,
+  t.window_days,
+  t.num_people,
+  t.num_answered,
+  t.num_positives,
+  t.revenue,
+  t.revenue_squares,
+  t.margin,
+  t.expected_value,
+  t.cost,
+  t.outcome_difference,
+  t.outcome_difference_low,
+  t.outcome_difference_high,
+  t.revenue_difference,
+  t.revenue_difference_low,
+  t.revenue_difference_high,
+  t.realised_value,
+  t.realised_value_low,
+  t.realised_value_high,
+  CAST(t.num_positives AS FLOAT64) / nullif(t.num_answered, 0) AS outcome_rate,
+  CAST(t.revenue AS FLOAT64) / nullif(t.num_people, 0) AS revenue_per_person,
+  CAST(t.expected_value AS FLOAT64) / nullif(t.num_people, 0) AS expected_value_per_person
+FROM realised_decisions t;

@@ -64,7 +64,8 @@ CREATE TABLE IF NOT EXISTS user_scores (
   flagged BOOLEAN,
   contender TEXT,
   model_version TEXT,
-  reasons TEXT
+  reasons TEXT,
+  outcome TEXT
 ) PARTITION BY LIST (shop);
 
 COMMENT ON TABLE user_scores IS 'One score of one person as of a night: where they stand among everybody, or what is foretold of them.';
@@ -81,7 +82,7 @@ COMMENT ON COLUMN user_scores.user_id IS 'The shop''s own id of the person.';
 
 COMMENT ON COLUMN user_scores.observed IS 'What is ranked: hours since the latest event, visits, or spend, within the history window; null for what is foretold. (hours, visits or shop''s currency)';
 
-COMMENT ON COLUMN user_scores.score IS 'Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated probability. (0 to 1)';
+COMMENT ON COLUMN user_scores.score IS 'Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated probability; of coupon_uplift by how much a coupon raises the chance of buying; of fraud no probability, but the share of people who are less conspicuous. (0 to 1)';
 
 COMMENT ON COLUMN user_scores.band IS 'The rank''s fifth: 1 is worst, 5 best; null for what is foretold.';
 
@@ -89,11 +90,13 @@ COMMENT ON COLUMN user_scores.decile IS 'Where the probability lies among the pe
 
 COMMENT ON COLUMN user_scores.flagged IS 'Likely enough that acting costs less than not acting, by the task''s costs of errors; null for ranks.';
 
-COMMENT ON COLUMN user_scores.contender IS 'What foretells: rule, trees, encoder or combined; null for ranks.';
+COMMENT ON COLUMN user_scores.contender IS 'What foretells: rule, trees, encoder, combined, anomaly or uplift; null for ranks.';
 
 COMMENT ON COLUMN user_scores.model_version IS 'Version of the task''s registered model; null for ranks.';
 
-COMMENT ON COLUMN user_scores.reasons IS 'JSON array: columns of `user_features` that raised the probability most, strongest first; null for ranks.';
+COMMENT ON COLUMN user_scores.reasons IS 'JSON array: columns of `user_features` that raised the score most, strongest first; null for ranks.';
+
+COMMENT ON COLUMN user_scores.outcome IS 'Of several outcomes the likeliest, such as next_category''s; else null.';
 
 CREATE TABLE IF NOT EXISTS decisions (
   row_key TEXT NOT NULL,
@@ -510,6 +513,254 @@ COMMENT ON COLUMN cart_abandonment.value_recovered IS 'Price x quantity of the r
 
 COMMENT ON COLUMN cart_abandonment.value_left IS 'value_abandoned less value_recovered. (shop''s currency)';
 
+CREATE TABLE IF NOT EXISTS realised (
+  shop TEXT NOT NULL,
+  dt DATE NOT NULL,
+  origin TEXT NOT NULL,
+  surface TEXT NOT NULL,
+  strategy TEXT NOT NULL,
+  model_name TEXT NOT NULL,
+  model_version TEXT NOT NULL,
+  segment TEXT NOT NULL,
+  list TEXT NOT NULL,
+  k INTEGER NOT NULL,
+  window_days INTEGER NOT NULL,
+  num_lists BIGINT NOT NULL,
+  num_active BIGINT NOT NULL,
+  num_hits BIGINT NOT NULL,
+  ndcg_sum DOUBLE PRECISION NOT NULL,
+  ndcg_squares DOUBLE PRECISION NOT NULL,
+  ndcg_gain_squares DOUBLE PRECISION NOT NULL,
+  num_buyers BIGINT NOT NULL,
+  num_purchases BIGINT NOT NULL,
+  purchases_squares DOUBLE PRECISION NOT NULL,
+  num_listed_purchases BIGINT NOT NULL,
+  revenue DOUBLE PRECISION NOT NULL,
+  revenue_squares DOUBLE PRECISION NOT NULL,
+  listed_revenue DOUBLE PRECISION NOT NULL,
+  num_unpriced BIGINT NOT NULL
+);
+
+COMMENT ON TABLE realised IS 'What people did after a night''s lists could be seen, counted per group of people.';
+
+COMMENT ON COLUMN realised.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN realised.dt IS 'The night whose lists are judged.';
+
+COMMENT ON COLUMN realised.origin IS 'published: readers could see the lists; replayed: `make backtest` made them afterwards from what was known then.';
+
+COMMENT ON COLUMN realised.surface IS 'Where the lists were to be shown.';
+
+COMMENT ON COLUMN realised.strategy IS 'Strategy of the list''s first item; held_out: drawn to see no model.';
+
+COMMENT ON COLUMN realised.model_name IS 'Registered model, or popularity.';
+
+COMMENT ON COLUMN realised.model_version IS 'Version of it.';
+
+COMMENT ON COLUMN realised.segment IS '(all), or people by the length of their history or by the platform of their latest entry; platforms add up to (all), and so do lengths.';
+
+COMMENT ON COLUMN realised.list IS 'shown: the night''s list; popular: the control, what was popular then, ranked for the same people under the same exclusions.';
+
+COMMENT ON COLUMN realised.k IS 'How much of each list counts. (places)';
+
+COMMENT ON COLUMN realised.window_days IS 'How long people were watched. (days)';
+
+COMMENT ON COLUMN realised.num_lists IS 'Lists of the group. (lists)';
+
+COMMENT ON COLUMN realised.num_active IS 'Of them, those whose person touched an item in the window. (lists)';
+
+COMMENT ON COLUMN realised.num_hits IS 'Active lists with a touched item among the first k. (lists)';
+
+COMMENT ON COLUMN realised.ndcg_sum IS 'Sum over active lists of NDCG at k; a touched item is relevant.';
+
+COMMENT ON COLUMN realised.ndcg_squares IS 'Sum of its squares, for intervals.';
+
+COMMENT ON COLUMN realised.ndcg_gain_squares IS 'Sum of the squares of NDCG less the control''s, for intervals.';
+
+COMMENT ON COLUMN realised.num_buyers IS 'Lists whose person bought anything. (lists)';
+
+COMMENT ON COLUMN realised.num_purchases IS 'Purchase rows of these people, of whatever item. (events)';
+
+COMMENT ON COLUMN realised.purchases_squares IS 'Sum over lists of its squares, for intervals.';
+
+COMMENT ON COLUMN realised.num_listed_purchases IS 'Of them, those of an item among the first k. (events)';
+
+COMMENT ON COLUMN realised.revenue IS 'Sum of price x quantity over purchases, before returns. (shop''s currency)';
+
+COMMENT ON COLUMN realised.revenue_squares IS 'Sum over lists of its squares, for intervals.';
+
+COMMENT ON COLUMN realised.listed_revenue IS 'Of it, that of items among the first k. (shop''s currency)';
+
+COMMENT ON COLUMN realised.num_unpriced IS 'Purchase rows without a price: no revenue is counted for them. (events)';
+
+CREATE TABLE IF NOT EXISTS realised_scores (
+  shop TEXT NOT NULL,
+  dt DATE NOT NULL,
+  score_name TEXT NOT NULL,
+  contender TEXT NOT NULL,
+  model_version TEXT NOT NULL,
+  segment TEXT NOT NULL,
+  window_days INTEGER NOT NULL,
+  num_foretold BIGINT NOT NULL,
+  num_people BIGINT NOT NULL,
+  num_positives BIGINT NOT NULL,
+  foretold_sum DOUBLE PRECISION NOT NULL,
+  auroc DOUBLE PRECISION,
+  average_precision DOUBLE PRECISION,
+  log_loss DOUBLE PRECISION,
+  ece DOUBLE PRECISION,
+  ece_by_chance DOUBLE PRECISION,
+  ece_by_chance_high DOUBLE PRECISION,
+  lift_first_decile DOUBLE PRECISION
+);
+
+COMMENT ON TABLE realised_scores IS 'How good a night''s scores were, once what they foretold was over: one row per score, model and group of people.';
+
+COMMENT ON COLUMN realised_scores.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN realised_scores.dt IS 'The night that foretold.';
+
+COMMENT ON COLUMN realised_scores.score_name IS 'The task, such as churn or purchase.';
+
+COMMENT ON COLUMN realised_scores.contender IS 'What foretold: rule, trees, encoder or combined.';
+
+COMMENT ON COLUMN realised_scores.model_version IS 'Version of the task''s registered model.';
+
+COMMENT ON COLUMN realised_scores.segment IS '(all); platform: of the latest event; activity: visits in the last 28 days; or a group of the task''s own.';
+
+COMMENT ON COLUMN realised_scores.window_days IS 'How long people were watched. (days)';
+
+COMMENT ON COLUMN realised_scores.num_foretold IS 'People with the score. (people)';
+
+COMMENT ON COLUMN realised_scores.num_people IS 'Of them, those whose question has an answer: the numbers below are theirs. (people)';
+
+COMMENT ON COLUMN realised_scores.num_positives IS 'Of these, those for whom it came true. (people)';
+
+COMMENT ON COLUMN realised_scores.foretold_sum IS 'Sum of their probabilities: how many were expected. (people)';
+
+COMMENT ON COLUMN realised_scores.auroc IS 'Chance that one for whom it came true had the higher score; null with one outcome. (0 to 1)';
+
+COMMENT ON COLUMN realised_scores.average_precision IS 'Mean precision over those for whom it came true; null without any. (0 to 1)';
+
+COMMENT ON COLUMN realised_scores.log_loss IS 'Mean of minus the logarithm of what was given to what happened. (nats)';
+
+COMMENT ON COLUMN realised_scores.ece IS 'Expected calibration error over ten groups of equally many people. (0 to 1)';
+
+COMMENT ON COLUMN realised_scores.ece_by_chance IS 'Its mean on as many people, were every probability right. (0 to 1)';
+
+COMMENT ON COLUMN realised_scores.ece_by_chance_high IS 'What one such draw in forty would be above. (0 to 1)';
+
+COMMENT ON COLUMN realised_scores.lift_first_decile IS 'How often it came true among the highest tenth, over that among everybody.';
+
+CREATE TABLE IF NOT EXISTS realised_calibration (
+  shop TEXT NOT NULL,
+  dt DATE NOT NULL,
+  score_name TEXT NOT NULL,
+  contender TEXT NOT NULL,
+  model_version TEXT NOT NULL,
+  bin INTEGER NOT NULL,
+  num_people BIGINT NOT NULL,
+  num_positives BIGINT NOT NULL,
+  foretold_sum DOUBLE PRECISION NOT NULL
+);
+
+COMMENT ON TABLE realised_calibration IS 'People of a night in groups of like probability: what was foretold of them, and what happened.';
+
+COMMENT ON COLUMN realised_calibration.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN realised_calibration.dt IS 'The night that foretold.';
+
+COMMENT ON COLUMN realised_calibration.score_name IS 'The task, such as churn or purchase.';
+
+COMMENT ON COLUMN realised_calibration.contender IS 'What foretold: rule, trees, encoder or combined.';
+
+COMMENT ON COLUMN realised_calibration.model_version IS 'Version of the task''s registered model.';
+
+COMMENT ON COLUMN realised_calibration.bin IS '1 is least likely; ties can leave fewer than ten.';
+
+COMMENT ON COLUMN realised_calibration.num_people IS 'People of the group. (people)';
+
+COMMENT ON COLUMN realised_calibration.num_positives IS 'Of them, those for whom it came true. (people)';
+
+COMMENT ON COLUMN realised_calibration.foretold_sum IS 'Sum of their probabilities: how many were expected. (people)';
+
+CREATE TABLE IF NOT EXISTS realised_decisions (
+  shop TEXT NOT NULL,
+  dt DATE NOT NULL,
+  decision TEXT NOT NULL,
+  arm TEXT NOT NULL,
+  score_name TEXT NOT NULL,
+  outcome TEXT,
+  window_days INTEGER NOT NULL,
+  num_people BIGINT NOT NULL,
+  num_answered BIGINT NOT NULL,
+  num_positives BIGINT NOT NULL,
+  revenue DOUBLE PRECISION NOT NULL,
+  revenue_squares DOUBLE PRECISION NOT NULL,
+  margin DOUBLE PRECISION NOT NULL,
+  expected_value DOUBLE PRECISION NOT NULL,
+  cost DOUBLE PRECISION NOT NULL,
+  outcome_difference DOUBLE PRECISION,
+  outcome_difference_low DOUBLE PRECISION,
+  outcome_difference_high DOUBLE PRECISION,
+  revenue_difference DOUBLE PRECISION,
+  revenue_difference_low DOUBLE PRECISION,
+  revenue_difference_high DOUBLE PRECISION,
+  realised_value DOUBLE PRECISION,
+  realised_value_low DOUBLE PRECISION,
+  realised_value_high DOUBLE PRECISION
+);
+
+COMMENT ON TABLE realised_decisions IS 'What became of those a night acted on, and of those it left alone to compare with: one row per decision and arm.';
+
+COMMENT ON COLUMN realised_decisions.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN realised_decisions.dt IS 'The night that decided.';
+
+COMMENT ON COLUMN realised_decisions.decision IS 'As in `decisions`.';
+
+COMMENT ON COLUMN realised_decisions.arm IS 'act or control.';
+
+COMMENT ON COLUMN realised_decisions.score_name IS 'The score that decided.';
+
+COMMENT ON COLUMN realised_decisions.outcome IS 'Column of `labels` that acting is meant to move; null where none is.';
+
+COMMENT ON COLUMN realised_decisions.window_days IS 'Days over which purchases count; an outcome may take longer. (days)';
+
+COMMENT ON COLUMN realised_decisions.num_people IS 'People of the arm of whom anything is known since. (people)';
+
+COMMENT ON COLUMN realised_decisions.num_answered IS 'Of them, those for whom the outcome is known. (people)';
+
+COMMENT ON COLUMN realised_decisions.num_positives IS 'Of these, those for whom it is true. (people)';
+
+COMMENT ON COLUMN realised_decisions.revenue IS 'Sum of price x quantity over their purchases in the window, before returns. (shop''s currency)';
+
+COMMENT ON COLUMN realised_decisions.revenue_squares IS 'Sum over people of its squares, for intervals.';
+
+COMMENT ON COLUMN realised_decisions.margin IS 'Share of a price that was left to the shop, as settings had it. (0 to 1)';
+
+COMMENT ON COLUMN realised_decisions.expected_value IS 'Sum of what acting was expected to bring; of the control group, what it would have. (shop''s currency)';
+
+COMMENT ON COLUMN realised_decisions.cost IS 'Sum of the offers'' cost, as though everybody redeemed theirs. (shop''s currency)';
+
+COMMENT ON COLUMN realised_decisions.outcome_difference IS 'A person acted on less one left alone: share with the outcome; null of control or few. (-1 to 1)';
+
+COMMENT ON COLUMN realised_decisions.outcome_difference_low IS 'Lower bound of its 95 % interval, by the normal approximation (Welch). (-1 to 1)';
+
+COMMENT ON COLUMN realised_decisions.outcome_difference_high IS 'Upper bound of its 95 % interval, by the normal approximation (Welch). (-1 to 1)';
+
+COMMENT ON COLUMN realised_decisions.revenue_difference IS 'A person acted on less one left alone: revenue; null of control or few. (shop''s currency)';
+
+COMMENT ON COLUMN realised_decisions.revenue_difference_low IS 'Lower bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)';
+
+COMMENT ON COLUMN realised_decisions.revenue_difference_high IS 'Upper bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)';
+
+COMMENT ON COLUMN realised_decisions.realised_value IS 'Margin on the difference in revenue, less the mean cost: per person acted on. (shop''s currency)';
+
+COMMENT ON COLUMN realised_decisions.realised_value_low IS 'Lower bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)';
+
+COMMENT ON COLUMN realised_decisions.realised_value_high IS 'Upper bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)';
+
 CREATE TABLE IF NOT EXISTS users (
   shop TEXT NOT NULL,
   pseudonym TEXT NOT NULL,
@@ -631,11 +882,11 @@ CREATE TABLE IF NOT EXISTS published_marts (
   num_rows BIGINT NOT NULL
 );
 
-COMMENT ON TABLE published_marts IS 'Which content of each day of the analysis tables readers see; they keep every day.';
+COMMENT ON TABLE published_marts IS 'Which content of each day readers see, of the analysis tables and of what is realised; they keep every day.';
 
 COMMENT ON COLUMN published_marts.shop IS 'Name of the shop: one warehouse serves several.';
 
-COMMENT ON COLUMN published_marts.table_name IS 'Analysis table.';
+COMMENT ON COLUMN published_marts.table_name IS 'Table by day.';
 
 COMMENT ON COLUMN published_marts.dt IS 'Its day.';
 
@@ -779,6 +1030,14 @@ CREATE UNIQUE INDEX IF NOT EXISTS decision_times_key ON decision_times (shop, dt
 
 CREATE UNIQUE INDEX IF NOT EXISTS cart_abandonment_key ON cart_abandonment (shop, dt, platform, category);
 
+CREATE UNIQUE INDEX IF NOT EXISTS realised_key ON realised (shop, dt, origin, surface, strategy, model_name, model_version, segment, list, k);
+
+CREATE UNIQUE INDEX IF NOT EXISTS realised_scores_key ON realised_scores (shop, dt, score_name, model_version, segment);
+
+CREATE UNIQUE INDEX IF NOT EXISTS realised_calibration_key ON realised_calibration (shop, dt, score_name, model_version, bin);
+
+CREATE UNIQUE INDEX IF NOT EXISTS realised_decisions_key ON realised_decisions (shop, dt, decision, arm);
+
 CREATE INDEX IF NOT EXISTS recommendations_by_user ON recommendations (user_id text_pattern_ops);
 
 CREATE INDEX IF NOT EXISTS user_scores_by_user ON user_scores (user_id text_pattern_ops);
@@ -788,6 +1047,14 @@ CREATE INDEX IF NOT EXISTS decisions_by_user ON decisions (user_id text_pattern_
 CREATE INDEX IF NOT EXISTS crm_states_by_user ON crm_states (user_id text_pattern_ops);
 
 CREATE INDEX IF NOT EXISTS users_by_shop_id ON users (shop, shop_id);
+
+DROP VIEW IF EXISTS v_realised_decisions;
+
+DROP VIEW IF EXISTS v_realised_calibration;
+
+DROP VIEW IF EXISTS v_realised_scores;
+
+DROP VIEW IF EXISTS v_realised;
 
 DROP VIEW IF EXISTS v_cart_abandonment;
 
@@ -911,6 +1178,7 @@ SELECT
   s.contender,
   s.model_version,
   s.reasons,
+  s.outcome,
   s.shop || '|' || s.user_id AS user_key,
   c.publish_id
 FROM publish_current c
@@ -930,7 +1198,7 @@ COMMENT ON COLUMN v_user_scores_current.user_id IS 'The shop''s own id of the pe
 
 COMMENT ON COLUMN v_user_scores_current.observed IS 'What is ranked: hours since the latest event, visits, or spend, within the history window; null for what is foretold. (hours, visits or shop''s currency)';
 
-COMMENT ON COLUMN v_user_scores_current.score IS 'Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated probability. (0 to 1)';
+COMMENT ON COLUMN v_user_scores_current.score IS 'Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated probability; of coupon_uplift by how much a coupon raises the chance of buying; of fraud no probability, but the share of people who are less conspicuous. (0 to 1)';
 
 COMMENT ON COLUMN v_user_scores_current.band IS 'The rank''s fifth: 1 is worst, 5 best; null for what is foretold.';
 
@@ -938,11 +1206,13 @@ COMMENT ON COLUMN v_user_scores_current.decile IS 'Where the probability lies am
 
 COMMENT ON COLUMN v_user_scores_current.flagged IS 'Likely enough that acting costs less than not acting, by the task''s costs of errors; null for ranks.';
 
-COMMENT ON COLUMN v_user_scores_current.contender IS 'What foretells: rule, trees, encoder or combined; null for ranks.';
+COMMENT ON COLUMN v_user_scores_current.contender IS 'What foretells: rule, trees, encoder, combined, anomaly or uplift; null for ranks.';
 
 COMMENT ON COLUMN v_user_scores_current.model_version IS 'Version of the task''s registered model; null for ranks.';
 
-COMMENT ON COLUMN v_user_scores_current.reasons IS 'JSON array: columns of `user_features` that raised the probability most, strongest first; null for ranks.';
+COMMENT ON COLUMN v_user_scores_current.reasons IS 'JSON array: columns of `user_features` that raised the score most, strongest first; null for ranks.';
+
+COMMENT ON COLUMN v_user_scores_current.outcome IS 'Of several outcomes the likeliest, such as next_category''s; else null.';
 
 COMMENT ON COLUMN v_user_scores_current.user_key IS 'shop|user_id: joins facts and scores with v_dim_users.';
 
@@ -1712,3 +1982,294 @@ COMMENT ON COLUMN v_cart_abandonment.value_left IS 'value_abandoned less value_r
 COMMENT ON COLUMN v_cart_abandonment.abandonment_rate IS 'Share of decided items that were left. (0 to 1)';
 
 COMMENT ON COLUMN v_cart_abandonment.recovery_rate IS 'Share of left items bought later. (0 to 1)';
+
+CREATE VIEW v_realised AS
+SELECT
+  t.shop,
+  t.dt,
+  t.origin,
+  t.surface,
+  t.strategy,
+  t.model_name,
+  t.model_version,
+  t.segment,
+  t.list,
+  t.k,
+  t.window_days,
+  t.num_lists,
+  t.num_active,
+  t.num_hits,
+  t.ndcg_sum,
+  t.ndcg_squares,
+  t.ndcg_gain_squares,
+  t.num_buyers,
+  t.num_purchases,
+  t.purchases_squares,
+  t.num_listed_purchases,
+  t.revenue,
+  t.revenue_squares,
+  t.listed_revenue,
+  t.num_unpriced,
+  CAST(t.num_hits AS DOUBLE PRECISION) / nullif(t.num_active, 0) AS hit_rate,
+  CAST(t.ndcg_sum AS DOUBLE PRECISION) / nullif(t.num_active, 0) AS ndcg,
+  CAST(t.num_buyers AS DOUBLE PRECISION) / nullif(t.num_lists, 0) AS buyer_share,
+  CAST(t.num_listed_purchases AS DOUBLE PRECISION) / nullif(t.num_purchases, 0) AS listed_purchase_share,
+  CAST(t.listed_revenue AS DOUBLE PRECISION) / nullif(t.revenue, 0) AS listed_revenue_share,
+  CAST(t.revenue AS DOUBLE PRECISION) / nullif(t.num_lists, 0) AS revenue_per_list
+FROM realised t;
+
+COMMENT ON VIEW v_realised IS 'What people did after a night''s lists could be seen, counted per group of people.';
+
+COMMENT ON COLUMN v_realised.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN v_realised.dt IS 'The night whose lists are judged.';
+
+COMMENT ON COLUMN v_realised.origin IS 'published: readers could see the lists; replayed: `make backtest` made them afterwards from what was known then.';
+
+COMMENT ON COLUMN v_realised.surface IS 'Where the lists were to be shown.';
+
+COMMENT ON COLUMN v_realised.strategy IS 'Strategy of the list''s first item; held_out: drawn to see no model.';
+
+COMMENT ON COLUMN v_realised.model_name IS 'Registered model, or popularity.';
+
+COMMENT ON COLUMN v_realised.model_version IS 'Version of it.';
+
+COMMENT ON COLUMN v_realised.segment IS '(all), or people by the length of their history or by the platform of their latest entry; platforms add up to (all), and so do lengths.';
+
+COMMENT ON COLUMN v_realised.list IS 'shown: the night''s list; popular: the control, what was popular then, ranked for the same people under the same exclusions.';
+
+COMMENT ON COLUMN v_realised.k IS 'How much of each list counts. (places)';
+
+COMMENT ON COLUMN v_realised.window_days IS 'How long people were watched. (days)';
+
+COMMENT ON COLUMN v_realised.num_lists IS 'Lists of the group. (lists)';
+
+COMMENT ON COLUMN v_realised.num_active IS 'Of them, those whose person touched an item in the window. (lists)';
+
+COMMENT ON COLUMN v_realised.num_hits IS 'Active lists with a touched item among the first k. (lists)';
+
+COMMENT ON COLUMN v_realised.ndcg_sum IS 'Sum over active lists of NDCG at k; a touched item is relevant.';
+
+COMMENT ON COLUMN v_realised.ndcg_squares IS 'Sum of its squares, for intervals.';
+
+COMMENT ON COLUMN v_realised.ndcg_gain_squares IS 'Sum of the squares of NDCG less the control''s, for intervals.';
+
+COMMENT ON COLUMN v_realised.num_buyers IS 'Lists whose person bought anything. (lists)';
+
+COMMENT ON COLUMN v_realised.num_purchases IS 'Purchase rows of these people, of whatever item. (events)';
+
+COMMENT ON COLUMN v_realised.purchases_squares IS 'Sum over lists of its squares, for intervals.';
+
+COMMENT ON COLUMN v_realised.num_listed_purchases IS 'Of them, those of an item among the first k. (events)';
+
+COMMENT ON COLUMN v_realised.revenue IS 'Sum of price x quantity over purchases, before returns. (shop''s currency)';
+
+COMMENT ON COLUMN v_realised.revenue_squares IS 'Sum over lists of its squares, for intervals.';
+
+COMMENT ON COLUMN v_realised.listed_revenue IS 'Of it, that of items among the first k. (shop''s currency)';
+
+COMMENT ON COLUMN v_realised.num_unpriced IS 'Purchase rows without a price: no revenue is counted for them. (events)';
+
+COMMENT ON COLUMN v_realised.hit_rate IS 'Share of active lists that held what was touched. (0 to 1)';
+
+COMMENT ON COLUMN v_realised.ndcg IS 'Mean NDCG of active lists. (0 to 1)';
+
+COMMENT ON COLUMN v_realised.buyer_share IS 'Share of lists whose person bought. (0 to 1)';
+
+COMMENT ON COLUMN v_realised.listed_purchase_share IS 'Share of purchases that the lists held. (0 to 1)';
+
+COMMENT ON COLUMN v_realised.listed_revenue_share IS 'Share of revenue that the lists held. (0 to 1)';
+
+COMMENT ON COLUMN v_realised.revenue_per_list IS 'Revenue of a person with a list. (shop''s currency)';
+
+CREATE VIEW v_realised_scores AS
+SELECT
+  t.shop,
+  t.dt,
+  t.score_name,
+  t.contender,
+  t.model_version,
+  t.segment,
+  t.window_days,
+  t.num_foretold,
+  t.num_people,
+  t.num_positives,
+  t.foretold_sum,
+  t.auroc,
+  t.average_precision,
+  t.log_loss,
+  t.ece,
+  t.ece_by_chance,
+  t.ece_by_chance_high,
+  t.lift_first_decile,
+  CAST(t.foretold_sum AS DOUBLE PRECISION) / nullif(t.num_people, 0) AS mean_foretold,
+  CAST(t.num_positives AS DOUBLE PRECISION) / nullif(t.num_people, 0) AS observed_rate
+FROM realised_scores t;
+
+COMMENT ON VIEW v_realised_scores IS 'How good a night''s scores were, once what they foretold was over: one row per score, model and group of people.';
+
+COMMENT ON COLUMN v_realised_scores.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN v_realised_scores.dt IS 'The night that foretold.';
+
+COMMENT ON COLUMN v_realised_scores.score_name IS 'The task, such as churn or purchase.';
+
+COMMENT ON COLUMN v_realised_scores.contender IS 'What foretold: rule, trees, encoder or combined.';
+
+COMMENT ON COLUMN v_realised_scores.model_version IS 'Version of the task''s registered model.';
+
+COMMENT ON COLUMN v_realised_scores.segment IS '(all); platform: of the latest event; activity: visits in the last 28 days; or a group of the task''s own.';
+
+COMMENT ON COLUMN v_realised_scores.window_days IS 'How long people were watched. (days)';
+
+COMMENT ON COLUMN v_realised_scores.num_foretold IS 'People with the score. (people)';
+
+COMMENT ON COLUMN v_realised_scores.num_people IS 'Of them, those whose question has an answer: the numbers below are theirs. (people)';
+
+COMMENT ON COLUMN v_realised_scores.num_positives IS 'Of these, those for whom it came true. (people)';
+
+COMMENT ON COLUMN v_realised_scores.foretold_sum IS 'Sum of their probabilities: how many were expected. (people)';
+
+COMMENT ON COLUMN v_realised_scores.auroc IS 'Chance that one for whom it came true had the higher score; null with one outcome. (0 to 1)';
+
+COMMENT ON COLUMN v_realised_scores.average_precision IS 'Mean precision over those for whom it came true; null without any. (0 to 1)';
+
+COMMENT ON COLUMN v_realised_scores.log_loss IS 'Mean of minus the logarithm of what was given to what happened. (nats)';
+
+COMMENT ON COLUMN v_realised_scores.ece IS 'Expected calibration error over ten groups of equally many people. (0 to 1)';
+
+COMMENT ON COLUMN v_realised_scores.ece_by_chance IS 'Its mean on as many people, were every probability right. (0 to 1)';
+
+COMMENT ON COLUMN v_realised_scores.ece_by_chance_high IS 'What one such draw in forty would be above. (0 to 1)';
+
+COMMENT ON COLUMN v_realised_scores.lift_first_decile IS 'How often it came true among the highest tenth, over that among everybody.';
+
+COMMENT ON COLUMN v_realised_scores.mean_foretold IS 'Mean probability. (0 to 1)';
+
+COMMENT ON COLUMN v_realised_scores.observed_rate IS 'Share of those for whom it came true. (0 to 1)';
+
+CREATE VIEW v_realised_calibration AS
+SELECT
+  t.shop,
+  t.dt,
+  t.score_name,
+  t.contender,
+  t.model_version,
+  t.bin,
+  t.num_people,
+  t.num_positives,
+  t.foretold_sum,
+  CAST(t.foretold_sum AS DOUBLE PRECISION) / nullif(t.num_people, 0) AS mean_foretold,
+  CAST(t.num_positives AS DOUBLE PRECISION) / nullif(t.num_people, 0) AS observed_rate
+FROM realised_calibration t;
+
+COMMENT ON VIEW v_realised_calibration IS 'People of a night in groups of like probability: what was foretold of them, and what happened.';
+
+COMMENT ON COLUMN v_realised_calibration.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN v_realised_calibration.dt IS 'The night that foretold.';
+
+COMMENT ON COLUMN v_realised_calibration.score_name IS 'The task, such as churn or purchase.';
+
+COMMENT ON COLUMN v_realised_calibration.contender IS 'What foretold: rule, trees, encoder or combined.';
+
+COMMENT ON COLUMN v_realised_calibration.model_version IS 'Version of the task''s registered model.';
+
+COMMENT ON COLUMN v_realised_calibration.bin IS '1 is least likely; ties can leave fewer than ten.';
+
+COMMENT ON COLUMN v_realised_calibration.num_people IS 'People of the group. (people)';
+
+COMMENT ON COLUMN v_realised_calibration.num_positives IS 'Of them, those for whom it came true. (people)';
+
+COMMENT ON COLUMN v_realised_calibration.foretold_sum IS 'Sum of their probabilities: how many were expected. (people)';
+
+COMMENT ON COLUMN v_realised_calibration.mean_foretold IS 'Mean probability. (0 to 1)';
+
+COMMENT ON COLUMN v_realised_calibration.observed_rate IS 'Share of those for whom it came true. (0 to 1)';
+
+CREATE VIEW v_realised_decisions AS
+SELECT
+  t.shop,
+  t.dt,
+  t.decision,
+  t.arm,
+  t.score_name,
+  t.outcome,
+  t.window_days,
+  t.num_people,
+  t.num_answered,
+  t.num_positives,
+  t.revenue,
+  t.revenue_squares,
+  t.margin,
+  t.expected_value,
+  t.cost,
+  t.outcome_difference,
+  t.outcome_difference_low,
+  t.outcome_difference_high,
+  t.revenue_difference,
+  t.revenue_difference_low,
+  t.revenue_difference_high,
+  t.realised_value,
+  t.realised_value_low,
+  t.realised_value_high,
+  CAST(t.num_positives AS DOUBLE PRECISION) / nullif(t.num_answered, 0) AS outcome_rate,
+  CAST(t.revenue AS DOUBLE PRECISION) / nullif(t.num_people, 0) AS revenue_per_person,
+  CAST(t.expected_value AS DOUBLE PRECISION) / nullif(t.num_people, 0) AS expected_value_per_person
+FROM realised_decisions t;
+
+COMMENT ON VIEW v_realised_decisions IS 'What became of those a night acted on, and of those it left alone to compare with: one row per decision and arm.';
+
+COMMENT ON COLUMN v_realised_decisions.shop IS 'Name of the shop: one warehouse serves several.';
+
+COMMENT ON COLUMN v_realised_decisions.dt IS 'The night that decided.';
+
+COMMENT ON COLUMN v_realised_decisions.decision IS 'As in `decisions`.';
+
+COMMENT ON COLUMN v_realised_decisions.arm IS 'act or control.';
+
+COMMENT ON COLUMN v_realised_decisions.score_name IS 'The score that decided.';
+
+COMMENT ON COLUMN v_realised_decisions.outcome IS 'Column of `labels` that acting is meant to move; null where none is.';
+
+COMMENT ON COLUMN v_realised_decisions.window_days IS 'Days over which purchases count; an outcome may take longer. (days)';
+
+COMMENT ON COLUMN v_realised_decisions.num_people IS 'People of the arm of whom anything is known since. (people)';
+
+COMMENT ON COLUMN v_realised_decisions.num_answered IS 'Of them, those for whom the outcome is known. (people)';
+
+COMMENT ON COLUMN v_realised_decisions.num_positives IS 'Of these, those for whom it is true. (people)';
+
+COMMENT ON COLUMN v_realised_decisions.revenue IS 'Sum of price x quantity over their purchases in the window, before returns. (shop''s currency)';
+
+COMMENT ON COLUMN v_realised_decisions.revenue_squares IS 'Sum over people of its squares, for intervals.';
+
+COMMENT ON COLUMN v_realised_decisions.margin IS 'Share of a price that was left to the shop, as settings had it. (0 to 1)';
+
+COMMENT ON COLUMN v_realised_decisions.expected_value IS 'Sum of what acting was expected to bring; of the control group, what it would have. (shop''s currency)';
+
+COMMENT ON COLUMN v_realised_decisions.cost IS 'Sum of the offers'' cost, as though everybody redeemed theirs. (shop''s currency)';
+
+COMMENT ON COLUMN v_realised_decisions.outcome_difference IS 'A person acted on less one left alone: share with the outcome; null of control or few. (-1 to 1)';
+
+COMMENT ON COLUMN v_realised_decisions.outcome_difference_low IS 'Lower bound of its 95 % interval, by the normal approximation (Welch). (-1 to 1)';
+
+COMMENT ON COLUMN v_realised_decisions.outcome_difference_high IS 'Upper bound of its 95 % interval, by the normal approximation (Welch). (-1 to 1)';
+
+COMMENT ON COLUMN v_realised_decisions.revenue_difference IS 'A person acted on less one left alone: revenue; null of control or few. (shop''s currency)';
+
+COMMENT ON COLUMN v_realised_decisions.revenue_difference_low IS 'Lower bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)';
+
+COMMENT ON COLUMN v_realised_decisions.revenue_difference_high IS 'Upper bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)';
+
+COMMENT ON COLUMN v_realised_decisions.realised_value IS 'Margin on the difference in revenue, less the mean cost: per person acted on. (shop''s currency)';
+
+COMMENT ON COLUMN v_realised_decisions.realised_value_low IS 'Lower bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)';
+
+COMMENT ON COLUMN v_realised_decisions.realised_value_high IS 'Upper bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)';
+
+COMMENT ON COLUMN v_realised_decisions.outcome_rate IS 'Share with the outcome. (0 to 1)';
+
+COMMENT ON COLUMN v_realised_decisions.revenue_per_person IS 'Mean revenue. (shop''s currency)';
+
+COMMENT ON COLUMN v_realised_decisions.expected_value_per_person IS 'Mean expected value. (shop''s currency)';

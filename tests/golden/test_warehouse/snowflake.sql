@@ -25,13 +25,14 @@ CREATE TABLE IF NOT EXISTS user_scores (
   score_name VARCHAR NOT NULL COMMENT 'recency, frequency or monetary, which are ranks; or what is foretold, such as churn or purchase.',
   user_id VARCHAR NOT NULL COMMENT 'The shop''s own id of the person.',
   observed DOUBLE COMMENT 'What is ranked: hours since the latest event, visits, or spend, within the history window; null for what is foretold. (hours, visits or shop''s currency)',
-  score DOUBLE NOT NULL COMMENT 'Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated probability. (0 to 1)',
+  score DOUBLE NOT NULL COMMENT 'Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated probability; of coupon_uplift by how much a coupon raises the chance of buying; of fraud no probability, but the share of people who are less conspicuous. (0 to 1)',
   band INTEGER COMMENT 'The rank''s fifth: 1 is worst, 5 best; null for what is foretold.',
   decile INTEGER COMMENT 'Where the probability lies among the people it was calibrated on: 1 is least likely, 10 most; null for ranks.',
   flagged BOOLEAN COMMENT 'Likely enough that acting costs less than not acting, by the task''s costs of errors; null for ranks.',
-  contender VARCHAR COMMENT 'What foretells: rule, trees, encoder or combined; null for ranks.',
+  contender VARCHAR COMMENT 'What foretells: rule, trees, encoder, combined, anomaly or uplift; null for ranks.',
   model_version VARCHAR COMMENT 'Version of the task''s registered model; null for ranks.',
-  reasons VARCHAR COMMENT 'JSON array: columns of `user_features` that raised the probability most, strongest first; null for ranks.',
+  reasons VARCHAR COMMENT 'JSON array: columns of `user_features` that raised the score most, strongest first; null for ranks.',
+  outcome VARCHAR COMMENT 'Of several outcomes the likeliest, such as next_category''s; else null.',
   PRIMARY KEY (shop, dt, score_name, user_id)
 ) CLUSTER BY (shop, dt) COMMENT = 'One score of one person as of a night: where they stand among everybody, or what is foretold of them.';
 
@@ -192,6 +193,98 @@ CREATE TABLE IF NOT EXISTS cart_abandonment (
   PRIMARY KEY (shop, dt, platform, category)
 ) COMMENT = 'What became of the items that people put into carts.';
 
+CREATE TABLE IF NOT EXISTS realised (
+  shop VARCHAR NOT NULL COMMENT 'Name of the shop: one warehouse serves several.',
+  dt DATE NOT NULL COMMENT 'The night whose lists are judged.',
+  origin VARCHAR NOT NULL COMMENT 'published: readers could see the lists; replayed: `make backtest` made them afterwards from what was known then.',
+  surface VARCHAR NOT NULL COMMENT 'Where the lists were to be shown.',
+  strategy VARCHAR NOT NULL COMMENT 'Strategy of the list''s first item; held_out: drawn to see no model.',
+  model_name VARCHAR NOT NULL COMMENT 'Registered model, or popularity.',
+  model_version VARCHAR NOT NULL COMMENT 'Version of it.',
+  segment VARCHAR NOT NULL COMMENT '(all), or people by the length of their history or by the platform of their latest entry; platforms add up to (all), and so do lengths.',
+  list VARCHAR NOT NULL COMMENT 'shown: the night''s list; popular: the control, what was popular then, ranked for the same people under the same exclusions.',
+  k INTEGER NOT NULL COMMENT 'How much of each list counts. (places)',
+  window_days INTEGER NOT NULL COMMENT 'How long people were watched. (days)',
+  num_lists BIGINT NOT NULL COMMENT 'Lists of the group. (lists)',
+  num_active BIGINT NOT NULL COMMENT 'Of them, those whose person touched an item in the window. (lists)',
+  num_hits BIGINT NOT NULL COMMENT 'Active lists with a touched item among the first k. (lists)',
+  ndcg_sum DOUBLE NOT NULL COMMENT 'Sum over active lists of NDCG at k; a touched item is relevant.',
+  ndcg_squares DOUBLE NOT NULL COMMENT 'Sum of its squares, for intervals.',
+  ndcg_gain_squares DOUBLE NOT NULL COMMENT 'Sum of the squares of NDCG less the control''s, for intervals.',
+  num_buyers BIGINT NOT NULL COMMENT 'Lists whose person bought anything. (lists)',
+  num_purchases BIGINT NOT NULL COMMENT 'Purchase rows of these people, of whatever item. (events)',
+  purchases_squares DOUBLE NOT NULL COMMENT 'Sum over lists of its squares, for intervals.',
+  num_listed_purchases BIGINT NOT NULL COMMENT 'Of them, those of an item among the first k. (events)',
+  revenue DOUBLE NOT NULL COMMENT 'Sum of price x quantity over purchases, before returns. (shop''s currency)',
+  revenue_squares DOUBLE NOT NULL COMMENT 'Sum over lists of its squares, for intervals.',
+  listed_revenue DOUBLE NOT NULL COMMENT 'Of it, that of items among the first k. (shop''s currency)',
+  num_unpriced BIGINT NOT NULL COMMENT 'Purchase rows without a price: no revenue is counted for them. (events)',
+  PRIMARY KEY (shop, dt, origin, surface, strategy, model_name, model_version, segment, list, k)
+) COMMENT = 'What people did after a night''s lists could be seen, counted per group of people.';
+
+CREATE TABLE IF NOT EXISTS realised_scores (
+  shop VARCHAR NOT NULL COMMENT 'Name of the shop: one warehouse serves several.',
+  dt DATE NOT NULL COMMENT 'The night that foretold.',
+  score_name VARCHAR NOT NULL COMMENT 'The task, such as churn or purchase.',
+  contender VARCHAR NOT NULL COMMENT 'What foretold: rule, trees, encoder or combined.',
+  model_version VARCHAR NOT NULL COMMENT 'Version of the task''s registered model.',
+  segment VARCHAR NOT NULL COMMENT '(all); platform: of the latest event; activity: visits in the last 28 days; or a group of the task''s own.',
+  window_days INTEGER NOT NULL COMMENT 'How long people were watched. (days)',
+  num_foretold BIGINT NOT NULL COMMENT 'People with the score. (people)',
+  num_people BIGINT NOT NULL COMMENT 'Of them, those whose question has an answer: the numbers below are theirs. (people)',
+  num_positives BIGINT NOT NULL COMMENT 'Of these, those for whom it came true. (people)',
+  foretold_sum DOUBLE NOT NULL COMMENT 'Sum of their probabilities: how many were expected. (people)',
+  auroc DOUBLE COMMENT 'Chance that one for whom it came true had the higher score; null with one outcome. (0 to 1)',
+  average_precision DOUBLE COMMENT 'Mean precision over those for whom it came true; null without any. (0 to 1)',
+  log_loss DOUBLE COMMENT 'Mean of minus the logarithm of what was given to what happened. (nats)',
+  ece DOUBLE COMMENT 'Expected calibration error over ten groups of equally many people. (0 to 1)',
+  ece_by_chance DOUBLE COMMENT 'Its mean on as many people, were every probability right. (0 to 1)',
+  ece_by_chance_high DOUBLE COMMENT 'What one such draw in forty would be above. (0 to 1)',
+  lift_first_decile DOUBLE COMMENT 'How often it came true among the highest tenth, over that among everybody.',
+  PRIMARY KEY (shop, dt, score_name, model_version, segment)
+) COMMENT = 'How good a night''s scores were, once what they foretold was over: one row per score, model and group of people.';
+
+CREATE TABLE IF NOT EXISTS realised_calibration (
+  shop VARCHAR NOT NULL COMMENT 'Name of the shop: one warehouse serves several.',
+  dt DATE NOT NULL COMMENT 'The night that foretold.',
+  score_name VARCHAR NOT NULL COMMENT 'The task, such as churn or purchase.',
+  contender VARCHAR NOT NULL COMMENT 'What foretold: rule, trees, encoder or combined.',
+  model_version VARCHAR NOT NULL COMMENT 'Version of the task''s registered model.',
+  bin INTEGER NOT NULL COMMENT '1 is least likely; ties can leave fewer than ten.',
+  num_people BIGINT NOT NULL COMMENT 'People of the group. (people)',
+  num_positives BIGINT NOT NULL COMMENT 'Of them, those for whom it came true. (people)',
+  foretold_sum DOUBLE NOT NULL COMMENT 'Sum of their probabilities: how many were expected. (people)',
+  PRIMARY KEY (shop, dt, score_name, model_version, bin)
+) COMMENT = 'People of a night in groups of like probability: what was foretold of them, and what happened.';
+
+CREATE TABLE IF NOT EXISTS realised_decisions (
+  shop VARCHAR NOT NULL COMMENT 'Name of the shop: one warehouse serves several.',
+  dt DATE NOT NULL COMMENT 'The night that decided.',
+  decision VARCHAR NOT NULL COMMENT 'As in `decisions`.',
+  arm VARCHAR NOT NULL COMMENT 'act or control.',
+  score_name VARCHAR NOT NULL COMMENT 'The score that decided.',
+  outcome VARCHAR COMMENT 'Column of `labels` that acting is meant to move; null where none is.',
+  window_days INTEGER NOT NULL COMMENT 'Days over which purchases count; an outcome may take longer. (days)',
+  num_people BIGINT NOT NULL COMMENT 'People of the arm of whom anything is known since. (people)',
+  num_answered BIGINT NOT NULL COMMENT 'Of them, those for whom the outcome is known. (people)',
+  num_positives BIGINT NOT NULL COMMENT 'Of these, those for whom it is true. (people)',
+  revenue DOUBLE NOT NULL COMMENT 'Sum of price x quantity over their purchases in the window, before returns. (shop''s currency)',
+  revenue_squares DOUBLE NOT NULL COMMENT 'Sum over people of its squares, for intervals.',
+  margin DOUBLE NOT NULL COMMENT 'Share of a price that was left to the shop, as settings had it. (0 to 1)',
+  expected_value DOUBLE NOT NULL COMMENT 'Sum of what acting was expected to bring; of the control group, what it would have. (shop''s currency)',
+  cost DOUBLE NOT NULL COMMENT 'Sum of the offers'' cost, as though everybody redeemed theirs. (shop''s currency)',
+  outcome_difference DOUBLE COMMENT 'A person acted on less one left alone: share with the outcome; null of control or few. (-1 to 1)',
+  outcome_difference_low DOUBLE COMMENT 'Lower bound of its 95 % interval, by the normal approximation (Welch). (-1 to 1)',
+  outcome_difference_high DOUBLE COMMENT 'Upper bound of its 95 % interval, by the normal approximation (Welch). (-1 to 1)',
+  revenue_difference DOUBLE COMMENT 'A person acted on less one left alone: revenue; null of control or few. (shop''s currency)',
+  revenue_difference_low DOUBLE COMMENT 'Lower bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)',
+  revenue_difference_high DOUBLE COMMENT 'Upper bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)',
+  realised_value DOUBLE COMMENT 'Margin on the difference in revenue, less the mean cost: per person acted on. (shop''s currency)',
+  realised_value_low DOUBLE COMMENT 'Lower bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)',
+  realised_value_high DOUBLE COMMENT 'Upper bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)',
+  PRIMARY KEY (shop, dt, decision, arm)
+) COMMENT = 'What became of those a night acted on, and of those it left alone to compare with: one row per decision and arm.';
+
 CREATE TABLE IF NOT EXISTS users (
   shop VARCHAR NOT NULL COMMENT 'Name of the shop: one warehouse serves several.',
   pseudonym VARCHAR NOT NULL COMMENT 'What lake, models and reports hold.',
@@ -241,12 +334,12 @@ CREATE TABLE IF NOT EXISTS published_nights (
 
 CREATE TABLE IF NOT EXISTS published_marts (
   shop VARCHAR NOT NULL COMMENT 'Name of the shop: one warehouse serves several.',
-  table_name VARCHAR NOT NULL COMMENT 'Analysis table.',
+  table_name VARCHAR NOT NULL COMMENT 'Table by day.',
   dt DATE NOT NULL COMMENT 'Its day.',
   content_hash VARCHAR NOT NULL COMMENT 'Hash of the day''s rows in the lake.',
   num_rows BIGINT NOT NULL COMMENT 'Rows of the day; 0 where nobody came. (rows)',
   PRIMARY KEY (shop, table_name, dt)
-) COMMENT = 'Which content of each day of the analysis tables readers see; they keep every day.';
+) COMMENT = 'Which content of each day readers see, of the analysis tables and of what is realised; they keep every day.';
 
 CREATE TABLE IF NOT EXISTS crm_states (
   shop VARCHAR NOT NULL COMMENT 'Name of the shop: one warehouse serves several.',
@@ -293,6 +386,14 @@ CREATE TABLE IF NOT EXISTS data_quality (
 CREATE TABLE IF NOT EXISTS warehouse_schema (
   fingerprint VARCHAR NOT NULL COMMENT 'SHA-256 of the statements that made it.'
 ) COMMENT = 'One row: what the definitions of this warehouse were made from.';
+
+DROP VIEW IF EXISTS v_realised_decisions;
+
+DROP VIEW IF EXISTS v_realised_calibration;
+
+DROP VIEW IF EXISTS v_realised_scores;
+
+DROP VIEW IF EXISTS v_realised;
 
 DROP VIEW IF EXISTS v_cart_abandonment;
 
@@ -386,13 +487,14 @@ CREATE VIEW v_user_scores_current (
   score_name COMMENT 'recency, frequency or monetary, which are ranks; or what is foretold, such as churn or purchase.',
   user_id COMMENT 'The shop''s own id of the person.',
   observed COMMENT 'What is ranked: hours since the latest event, visits, or spend, within the history window; null for what is foretold. (hours, visits or shop''s currency)',
-  score COMMENT 'Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated probability. (0 to 1)',
+  score COMMENT 'Of a rank the share of the others who did worse, equals sharing one; of what is foretold its calibrated probability; of coupon_uplift by how much a coupon raises the chance of buying; of fraud no probability, but the share of people who are less conspicuous. (0 to 1)',
   band COMMENT 'The rank''s fifth: 1 is worst, 5 best; null for what is foretold.',
   decile COMMENT 'Where the probability lies among the people it was calibrated on: 1 is least likely, 10 most; null for ranks.',
   flagged COMMENT 'Likely enough that acting costs less than not acting, by the task''s costs of errors; null for ranks.',
-  contender COMMENT 'What foretells: rule, trees, encoder or combined; null for ranks.',
+  contender COMMENT 'What foretells: rule, trees, encoder, combined, anomaly or uplift; null for ranks.',
   model_version COMMENT 'Version of the task''s registered model; null for ranks.',
-  reasons COMMENT 'JSON array: columns of `user_features` that raised the probability most, strongest first; null for ranks.',
+  reasons COMMENT 'JSON array: columns of `user_features` that raised the score most, strongest first; null for ranks.',
+  outcome COMMENT 'Of several outcomes the likeliest, such as next_category''s; else null.',
   user_key COMMENT 'shop|user_id: joins facts and scores with v_dim_users.',
   publish_id COMMENT 'The publication, a row of publish_log.'
 ) COMMENT = 'Where people stand and what is foretold of them, in the night that publish_current names.' AS
@@ -410,6 +512,7 @@ SELECT
   s.contender,
   s.model_version,
   s.reasons,
+  s.outcome,
   s.shop || '|' || s.user_id AS user_key,
   c.publish_id
 FROM publish_current c
@@ -947,3 +1050,201 @@ SELECT
   CAST(t.num_abandoned AS DOUBLE PRECISION) / nullif(t.num_bought + t.num_abandoned, 0) AS abandonment_rate,
   CAST(t.num_recovered AS DOUBLE PRECISION) / nullif(t.num_abandoned, 0) AS recovery_rate
 FROM cart_abandonment t;
+
+CREATE VIEW v_realised (
+  shop COMMENT 'Name of the shop: one warehouse serves several.',
+  dt COMMENT 'The night whose lists are judged.',
+  origin COMMENT 'published: readers could see the lists; replayed: `make backtest` made them afterwards from what was known then.',
+  surface COMMENT 'Where the lists were to be shown.',
+  strategy COMMENT 'Strategy of the list''s first item; held_out: drawn to see no model.',
+  model_name COMMENT 'Registered model, or popularity.',
+  model_version COMMENT 'Version of it.',
+  segment COMMENT '(all), or people by the length of their history or by the platform of their latest entry; platforms add up to (all), and so do lengths.',
+  list COMMENT 'shown: the night''s list; popular: the control, what was popular then, ranked for the same people under the same exclusions.',
+  k COMMENT 'How much of each list counts. (places)',
+  window_days COMMENT 'How long people were watched. (days)',
+  num_lists COMMENT 'Lists of the group. (lists)',
+  num_active COMMENT 'Of them, those whose person touched an item in the window. (lists)',
+  num_hits COMMENT 'Active lists with a touched item among the first k. (lists)',
+  ndcg_sum COMMENT 'Sum over active lists of NDCG at k; a touched item is relevant.',
+  ndcg_squares COMMENT 'Sum of its squares, for intervals.',
+  ndcg_gain_squares COMMENT 'Sum of the squares of NDCG less the control''s, for intervals.',
+  num_buyers COMMENT 'Lists whose person bought anything. (lists)',
+  num_purchases COMMENT 'Purchase rows of these people, of whatever item. (events)',
+  purchases_squares COMMENT 'Sum over lists of its squares, for intervals.',
+  num_listed_purchases COMMENT 'Of them, those of an item among the first k. (events)',
+  revenue COMMENT 'Sum of price x quantity over purchases, before returns. (shop''s currency)',
+  revenue_squares COMMENT 'Sum over lists of its squares, for intervals.',
+  listed_revenue COMMENT 'Of it, that of items among the first k. (shop''s currency)',
+  num_unpriced COMMENT 'Purchase rows without a price: no revenue is counted for them. (events)',
+  hit_rate COMMENT 'Share of active lists that held what was touched. (0 to 1)',
+  ndcg COMMENT 'Mean NDCG of active lists. (0 to 1)',
+  buyer_share COMMENT 'Share of lists whose person bought. (0 to 1)',
+  listed_purchase_share COMMENT 'Share of purchases that the lists held. (0 to 1)',
+  listed_revenue_share COMMENT 'Share of revenue that the lists held. (0 to 1)',
+  revenue_per_list COMMENT 'Revenue of a person with a list. (shop''s currency)'
+) COMMENT = 'What people did after a night''s lists could be seen, counted per group of people.' AS
+SELECT
+  t.shop,
+  t.dt,
+  t.origin,
+  t.surface,
+  t.strategy,
+  t.model_name,
+  t.model_version,
+  t.segment,
+  t.list,
+  t.k,
+  t.window_days,
+  t.num_lists,
+  t.num_active,
+  t.num_hits,
+  t.ndcg_sum,
+  t.ndcg_squares,
+  t.ndcg_gain_squares,
+  t.num_buyers,
+  t.num_purchases,
+  t.purchases_squares,
+  t.num_listed_purchases,
+  t.revenue,
+  t.revenue_squares,
+  t.listed_revenue,
+  t.num_unpriced,
+  CAST(t.num_hits AS DOUBLE PRECISION) / nullif(t.num_active, 0) AS hit_rate,
+  CAST(t.ndcg_sum AS DOUBLE PRECISION) / nullif(t.num_active, 0) AS ndcg,
+  CAST(t.num_buyers AS DOUBLE PRECISION) / nullif(t.num_lists, 0) AS buyer_share,
+  CAST(t.num_listed_purchases AS DOUBLE PRECISION) / nullif(t.num_purchases, 0) AS listed_purchase_share,
+  CAST(t.listed_revenue AS DOUBLE PRECISION) / nullif(t.revenue, 0) AS listed_revenue_share,
+  CAST(t.revenue AS DOUBLE PRECISION) / nullif(t.num_lists, 0) AS revenue_per_list
+FROM realised t;
+
+CREATE VIEW v_realised_scores (
+  shop COMMENT 'Name of the shop: one warehouse serves several.',
+  dt COMMENT 'The night that foretold.',
+  score_name COMMENT 'The task, such as churn or purchase.',
+  contender COMMENT 'What foretold: rule, trees, encoder or combined.',
+  model_version COMMENT 'Version of the task''s registered model.',
+  segment COMMENT '(all); platform: of the latest event; activity: visits in the last 28 days; or a group of the task''s own.',
+  window_days COMMENT 'How long people were watched. (days)',
+  num_foretold COMMENT 'People with the score. (people)',
+  num_people COMMENT 'Of them, those whose question has an answer: the numbers below are theirs. (people)',
+  num_positives COMMENT 'Of these, those for whom it came true. (people)',
+  foretold_sum COMMENT 'Sum of their probabilities: how many were expected. (people)',
+  auroc COMMENT 'Chance that one for whom it came true had the higher score; null with one outcome. (0 to 1)',
+  average_precision COMMENT 'Mean precision over those for whom it came true; null without any. (0 to 1)',
+  log_loss COMMENT 'Mean of minus the logarithm of what was given to what happened. (nats)',
+  ece COMMENT 'Expected calibration error over ten groups of equally many people. (0 to 1)',
+  ece_by_chance COMMENT 'Its mean on as many people, were every probability right. (0 to 1)',
+  ece_by_chance_high COMMENT 'What one such draw in forty would be above. (0 to 1)',
+  lift_first_decile COMMENT 'How often it came true among the highest tenth, over that among everybody.',
+  mean_foretold COMMENT 'Mean probability. (0 to 1)',
+  observed_rate COMMENT 'Share of those for whom it came true. (0 to 1)'
+) COMMENT = 'How good a night''s scores were, once what they foretold was over: one row per score, model and group of people.' AS
+SELECT
+  t.shop,
+  t.dt,
+  t.score_name,
+  t.contender,
+  t.model_version,
+  t.segment,
+  t.window_days,
+  t.num_foretold,
+  t.num_people,
+  t.num_positives,
+  t.foretold_sum,
+  t.auroc,
+  t.average_precision,
+  t.log_loss,
+  t.ece,
+  t.ece_by_chance,
+  t.ece_by_chance_high,
+  t.lift_first_decile,
+  CAST(t.foretold_sum AS DOUBLE PRECISION) / nullif(t.num_people, 0) AS mean_foretold,
+  CAST(t.num_positives AS DOUBLE PRECISION) / nullif(t.num_people, 0) AS observed_rate
+FROM realised_scores t;
+
+CREATE VIEW v_realised_calibration (
+  shop COMMENT 'Name of the shop: one warehouse serves several.',
+  dt COMMENT 'The night that foretold.',
+  score_name COMMENT 'The task, such as churn or purchase.',
+  contender COMMENT 'What foretold: rule, trees, encoder or combined.',
+  model_version COMMENT 'Version of the task''s registered model.',
+  bin COMMENT '1 is least likely; ties can leave fewer than ten.',
+  num_people COMMENT 'People of the group. (people)',
+  num_positives COMMENT 'Of them, those for whom it came true. (people)',
+  foretold_sum COMMENT 'Sum of their probabilities: how many were expected. (people)',
+  mean_foretold COMMENT 'Mean probability. (0 to 1)',
+  observed_rate COMMENT 'Share of those for whom it came true. (0 to 1)'
+) COMMENT = 'People of a night in groups of like probability: what was foretold of them, and what happened.' AS
+SELECT
+  t.shop,
+  t.dt,
+  t.score_name,
+  t.contender,
+  t.model_version,
+  t.bin,
+  t.num_people,
+  t.num_positives,
+  t.foretold_sum,
+  CAST(t.foretold_sum AS DOUBLE PRECISION) / nullif(t.num_people, 0) AS mean_foretold,
+  CAST(t.num_positives AS DOUBLE PRECISION) / nullif(t.num_people, 0) AS observed_rate
+FROM realised_calibration t;
+
+CREATE VIEW v_realised_decisions (
+  shop COMMENT 'Name of the shop: one warehouse serves several.',
+  dt COMMENT 'The night that decided.',
+  decision COMMENT 'As in `decisions`.',
+  arm COMMENT 'act or control.',
+  score_name COMMENT 'The score that decided.',
+  outcome COMMENT 'Column of `labels` that acting is meant to move; null where none is.',
+  window_days COMMENT 'Days over which purchases count; an outcome may take longer. (days)',
+  num_people COMMENT 'People of the arm of whom anything is known since. (people)',
+  num_answered COMMENT 'Of them, those for whom the outcome is known. (people)',
+  num_positives COMMENT 'Of these, those for whom it is true. (people)',
+  revenue COMMENT 'Sum of price x quantity over their purchases in the window, before returns. (shop''s currency)',
+  revenue_squares COMMENT 'Sum over people of its squares, for intervals.',
+  margin COMMENT 'Share of a price that was left to the shop, as settings had it. (0 to 1)',
+  expected_value COMMENT 'Sum of what acting was expected to bring; of the control group, what it would have. (shop''s currency)',
+  cost COMMENT 'Sum of the offers'' cost, as though everybody redeemed theirs. (shop''s currency)',
+  outcome_difference COMMENT 'A person acted on less one left alone: share with the outcome; null of control or few. (-1 to 1)',
+  outcome_difference_low COMMENT 'Lower bound of its 95 % interval, by the normal approximation (Welch). (-1 to 1)',
+  outcome_difference_high COMMENT 'Upper bound of its 95 % interval, by the normal approximation (Welch). (-1 to 1)',
+  revenue_difference COMMENT 'A person acted on less one left alone: revenue; null of control or few. (shop''s currency)',
+  revenue_difference_low COMMENT 'Lower bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)',
+  revenue_difference_high COMMENT 'Upper bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)',
+  realised_value COMMENT 'Margin on the difference in revenue, less the mean cost: per person acted on. (shop''s currency)',
+  realised_value_low COMMENT 'Lower bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)',
+  realised_value_high COMMENT 'Upper bound of its 95 % interval, by the normal approximation (Welch). (shop''s currency)',
+  outcome_rate COMMENT 'Share with the outcome. (0 to 1)',
+  revenue_per_person COMMENT 'Mean revenue. (shop''s currency)',
+  expected_value_per_person COMMENT 'Mean expected value. (shop''s currency)'
+) COMMENT = 'What became of those a night acted on, and of those it left alone to compare with: one row per decision and arm.' AS
+SELECT
+  t.shop,
+  t.dt,
+  t.decision,
+  t.arm,
+  t.score_name,
+  t.outcome,
+  t.window_days,
+  t.num_people,
+  t.num_answered,
+  t.num_positives,
+  t.revenue,
+  t.revenue_squares,
+  t.margin,
+  t.expected_value,
+  t.cost,
+  t.outcome_difference,
+  t.outcome_difference_low,
+  t.outcome_difference_high,
+  t.revenue_difference,
+  t.revenue_difference_low,
+  t.revenue_difference_high,
+  t.realised_value,
+  t.realised_value_low,
+  t.realised_value_high,
+  CAST(t.num_positives AS DOUBLE PRECISION) / nullif(t.num_answered, 0) AS outcome_rate,
+  CAST(t.revenue AS DOUBLE PRECISION) / nullif(t.num_people, 0) AS revenue_per_person,
+  CAST(t.expected_value AS DOUBLE PRECISION) / nullif(t.num_people, 0) AS expected_value_per_person
+FROM realised_decisions t;
