@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from jobs.ops.postgres import Server
 from tests.stores import nights, postgres_server
@@ -74,11 +75,14 @@ def test_the_server_killed_anywhere_readers_see_a_whole_night_and_the_next_run_m
     nights.put(warehouse, nights.night(tmp_path / "first"))
     night = nights.night(tmp_path / "second", nights.CHANGED)
     file = nights.saved(night, tmp_path / "night.json")
-    environment = {**os.environ, "PYTHONPATH": str(repository())}
-    argv = nights.argv(warehouse, file, point, durable.pid)
+    paths = os.pathsep.join(filter(None, (str(repository()), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": paths}
+    killed = durable.pid
+    argv = nights.argv(warehouse, file, point, killed)
     struck = subprocess.run(argv, env=environment, capture_output=True, text=True)
     # After its last statement a publisher may end well: nothing is left that could be lost.
     assert struck.returncode == 1 or done, struck.stderr
+    assert not psutil.pid_exists(killed), struck.stderr
     assert len(list(night.new_users.glob("*.parquet"))) == (1 if struck.returncode else 0)
 
     durable.start()
