@@ -88,7 +88,7 @@ def judged(home: Home) -> Home:
 def run(source: Path, *more: str) -> dict[str, Any]:
     script = repository() / "jobs" / "realise_scores.py"
     argv = [sys.executable, str(script), "--source", str(source), "--user_features", f"acme/user_features/dt={NIGHT}"]
-    done = subprocess.run([*argv, *more], capture_output=True, text=True, env=dict(os.environ), timeout=120)
+    done = subprocess.run([*argv, *more], capture_output=True, text=True, env=dict(os.environ), timeout=300)
     assert done.returncode == 0, done.stderr
     said: dict[str, Any] = json.loads(Home.from_environment().result("acme", NIGHT, "realise_scores").read_text())
     return dict(said["counts"])
