@@ -137,7 +137,7 @@ def what_a_run_shows(page: Any, run: str, keep: Callable[[str], None]) -> None:
 
 
 def what_a_task_shows(page: Any, url: str, run: str) -> None:
-    """The buttons lead to pages that are there, and the sentence stands under Storage."""
+    """The buttons lead to pages that are there, and the sentence stands under Storage, XCom."""
     for name, text in (("Report", "synthetic"), ("Data Docs", "Data quality of synthetic")):
         page.goto(f"{url}/dags/nightly/runs/{run}/tasks/clean/details")
         page.goto(page.locator(f"a[href*='/nightjar/']:has-text('{name}')").first.get_attribute("href"))
@@ -145,5 +145,5 @@ def what_a_task_shows(page: Any, url: str, run: str) -> None:
     page.goto(f"{url}/dags/nightly/runs/{run}/tasks/evaluate/details")
     mlflow = page.locator("a:has-text('MLflow')").first
     assert re.search(r"^http://127\.0\.0\.1:\d+/#/models/nightjar_synthetic", mlflow.get_attribute("href"))
-    page.goto(f"{url}/dags/nightly/runs/{run}/tasks/clean/task-state-store")
+    page.goto(f"{url}/dags/nightly/runs/{run}/tasks/clean/xcom")  # "Storage" opens on another tab
     page.get_by_text(re.compile(r"\d rows in, [\d,]+ rows out, [\d,]+ rejected, \d+ warnings, \d+ s")).first.wait_for()
