@@ -126,6 +126,15 @@ def test_the_contest_finds_what_was_planted(found: dict[str, Any]) -> None:
     json.dumps(found, allow_nan=False)
 
 
+def test_without_an_encoder_trees_stand_alone(instants: Sequence[Instant]) -> None:
+    *known, later = instants
+    alone = contest.measured((PURCHASE,), known, later, None, conf().predict, quiet)
+    assert alone["with_encoder"] is False
+    one = alone["tasks"]["purchase"]
+    assert (list(one["contenders"]), one["best"], one["serving"]) == (["rule", "trees"], "trees", "trees")
+    assert page.contest_bars(alone) == ["the gate promoted no recommender: trees stand alone."]
+
+
 def test_the_way_to_the_best_score() -> None:
     assert contest.share(0.5, 0.8) == 0
     assert contest.share(0.725, 0.75) == pytest.approx(0.9)
