@@ -9,6 +9,7 @@ import doctest
 import math
 import os
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -180,9 +181,10 @@ def judged(logs: Bandit, rates: np.ndarray, chances: np.ndarray) -> dict[str, Es
     return every(rows, expected, rates[logs.position, logs.item], num_resamples=500)
 
 
-def agree(one: Estimate, other: Estimate) -> bool:
-    """Whether two estimates from different rows differ by no more than chance, at 95 %."""
-    return abs(one.value - other.value) < 1.96 * math.hypot(one.standard_error, other.standard_error)
+def agree(one: Estimate, other: Estimate, num_comparisons: int = 1) -> bool:
+    """Whether two estimates from different rows differ by no more than chance, at 95 % over all comparisons."""
+    reach = NormalDist().inv_cdf(1 - 0.025 / num_comparisons)  # Bonferroni
+    return abs(one.value - other.value) < reach * math.hypot(one.standard_error, other.standard_error)
 
 
 def test_the_uniform_policys_clicks_are_found_in_the_thompson_log() -> None:
@@ -205,14 +207,17 @@ def test_the_uniform_policys_clicks_are_found_in_the_thompson_log() -> None:
 
 @pytest.mark.parametrize("teacher", ["random", "bts"])
 def test_a_learnt_policy_is_worth_the_same_by_either_log(teacher: str) -> None:
-    """Learnt on the first half of one log; judged on its second half and on all of the other."""
+    """Learnt on every other row of one log; judged on the rows between and on all of the other log.
+
+    Every other row and not a first half: the Thompson log earned .0084 in its first half and .0054 in its second.
+    """
     logs = {name: open_bandit(name) for name in ("random", "bts")}
-    rates, chances = learnt(logs[teacher].part(slice(0, 5000)))
+    rates, chances = learnt(logs[teacher].part(slice(0, None, 2)))
     other = "bts" if teacher == "random" else "random"
-    own, strange = judged(logs[teacher].part(slice(5000, None)), rates, chances), judged(logs[other], rates, chances)
+    own, strange = judged(logs[teacher].part(slice(1, None, 2)), rates, chances), judged(logs[other], rates, chances)
     for name in ("ips", "snips", "doubly robust"):
         print(name, own[name], strange[name])
-        assert agree(own[name], strange[name]), name
+        assert agree(own[name], strange[name], num_comparisons=6), name
 
 
 def test_a_policy_that_the_log_hardly_knows_is_warned_of() -> None:

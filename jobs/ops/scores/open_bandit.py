@@ -31,6 +31,10 @@ NUM_ITEMS, NUM_POSITIONS = 34, 3
 #: Of clicks per impression; and the share of impressions that stay uniformly random.
 TEMPERATURE, EXPLORATION = 0.002, 0.2
 
+#: Penalties of a reward model to choose from, by the folds' left-out rows.
+_PENALTIES = (1.0, 10.0, 100.0, 1000.0)
+_FOLDS = 5
+
 #: Weights of a reward model above this count as this.
 _MOST_WEIGHT = 10.0
 
@@ -64,9 +68,25 @@ def read(path: Path) -> Bandit:
 
 
 def rates(log: Bandit) -> Floats:
-    """Click rates by position and item: a ridge on both, weighted to what a uniform policy would have logged."""
+    """Click rates by position and item: a ridge on both, weighted to what a uniform policy would have logged.
+
+    Its penalty is the one that foretells left-out rows best: with 46 clicks on 102 pairs, too weak a one makes rates
+    of .02 from nothing, and a policy that follows them.
+    """
     weights = np.minimum(1 / NUM_ITEMS / log.propensity, _MOST_WEIGHT)
-    model = logistic(l2=1.0)(_one_hot(log.item, log.position), log.click, weights / weights.mean())
+    weights /= weights.mean()
+    features = _one_hot(log.item, log.position)
+    fold = np.arange(len(log.click)) % _FOLDS
+
+    def loss(l2: float) -> float:
+        total = 0.0
+        for left_out in range(_FOLDS):
+            seen, rest = fold != left_out, fold == left_out
+            found = logistic(l2)(features[seen], log.click[seen], weights[seen]).predict(features[rest])
+            total -= float(weights[rest] @ np.log(np.where(log.click[rest] == 1, found, 1 - found)))
+        return total
+
+    model = logistic(min(_PENALTIES, key=loss))(features, log.click, weights)
     position, item = (part.ravel() for part in np.indices((NUM_POSITIONS, NUM_ITEMS)))
     return model.predict(_one_hot(item, position)).reshape(NUM_POSITIONS, NUM_ITEMS)
 
