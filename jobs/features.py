@@ -2,20 +2,25 @@
 
 Reads `session_events` of the history window, `identity`, and `items` of the night. Writes, visible in one step after
 the gate: `user_features` as of the end of the night's day; `labels` as of the latest day whose horizons
-are over; and for that day, where its own night left none, the `items` and `user_features` that the night
-would have written. Models are trained on features and labels of equal dt.
+are over, and on a shop's first night as of the earlier ones that models of people learn from; and for these days,
+where their own nights left none, the `items` and `user_features` that those nights would have written. Models are
+trained on features and labels of equal dt.
 Safe to run twice.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from functools import reduce
+from typing import Any
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from _gate import facts_by_day, gate, trailing_facts
+from _instants import made_up
 from nightjar.contracts import EVENTS, IDENTITY, ITEMS, LABELS, SESSION_EVENTS, USER_FEATURES, Partition
 from nightjar.prep.features import user_features_from
 from nightjar.prep.identity import as_of as assignments_of
@@ -27,9 +32,6 @@ from nightjar.quality.suites import labels_suite, user_features_suite
 from nightjar.stores.job import Job, arguments, run
 from nightjar.stores.lake import Lake, Staged
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
 Facts = dict[tuple[str, date], dict[str, Any]]
 
 #: Fact that says how far a day's features look back.
@@ -40,28 +42,27 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     lake, at = Lake(job.home.lake), args.user_features
     lake.entry(at.of(SESSION_EVENTS))  # absence is an error, an empty day is not
     lake.entry(at.of(ITEMS))
-    labelled = at.on(at.day - timedelta(days=job.conf.labels.longest_days))
     items = lake.read(job.spark(), ITEMS, [at.of(ITEMS)])
+    judged = at.on(job.conf.labels.judged_on(at.day))
+    instants = [judged, *(at.on(day) for day in made_up(job, lake, at) if day != judged.day)]
 
-    tonight = features(job, lake, items, at)
-    staged, facts = [tonight], checked_features(job, lake, tonight, at)
-    if not has_features(job, lake, labelled):
-        known_items, known = features_of_then(job, lake, labelled)
-        staged += [*known_items, known]
-        if known.num_rows:  # a shop's first days have no earlier ones yet
-            facts |= checked_features(job, lake, known, labelled)
-    outcomes = labels(job, lake, items, labelled, until=at.day)
-    staged.append(outcomes)
-    if outcomes.num_rows:
-        facts |= checked_labels(job, lake, outcomes, labelled.of(LABELS))
-    lake.commit(staged, facts=facts)
-    rates = facts.get((LABELS.name, labelled.day), {})
+    people, listed = [features(job, lake, items, at)], []
+    for instant in instants:
+        if not has_features(job, lake, instant):
+            new_items, known = features_of_then(job, lake, instant)
+            people.append(known)
+            listed += new_items
+    outcomes = [labels(job, lake, items, one, until=job.conf.labels.known_by(one.day)) for one in instants]
+    facts = checked_features(job, lake, people, at) | checked_labels(job, lake, outcomes, at.of(LABELS))
+    lake.commit([*people, *listed, *outcomes], facts=facts)
+    rates = facts.get((LABELS.name, judged.day), {})
     return {
         "rows_in": sum(lake.entry(part).num_rows for part in partitions(job, lake, at.day, until=at.day)),
-        "rows_out": tonight.num_rows,
+        "rows_out": people[0].num_rows,
         "rows_rejected": 0,
-        "labelled_day": labelled.day,
-        "labelled_people": outcomes.num_rows,
+        "labelled_day": judged.day,
+        "labelled_people": outcomes[0].num_rows,
+        "labelled_earlier": [one.day for one in instants[1:]],
         "label_rates": {name: rates.get(name) for name in LABEL_RATES},
     }
 
@@ -97,12 +98,23 @@ def features(job: Job, lake: Lake, items: DataFrame, at: Partition) -> Staged:
     return lake.stage(rows, USER_FEATURES, job.shop, job.run_id, days=[at.day])
 
 
-def checked_features(job: Job, lake: Lake, staged: Staged, at: Partition) -> Facts:
-    frame = staged.frame(job.spark())
+def checked_features(job: Job, lake: Lake, staged: Sequence[Staged], at: Partition) -> Facts:
+    frame = together(job, staged)
     seen = user_features_facts(frame, trailing_facts(job, lake, at), gate=job.conf.gate)
-    gate(job, lake, USER_FEATURES, frame, seen, user_features_suite(job.conf), at)
+    for part in (at, *others(staged, at)):
+        gate(job, lake, USER_FEATURES, frame, seen, user_features_suite(job.conf), part)
     kept = facts_by_day(USER_FEATURES, seen)
     return {key: known | {HISTORY_DAYS: job.conf.features.history_days} for key, known in kept.items()}
+
+
+def together(job: Job, staged: Sequence[Staged]) -> DataFrame:
+    """All days of one table: facts of them all are one look at each row."""
+    return reduce(DataFrame.unionByName, (one.frame(job.spark()) for one in staged))
+
+
+def others(staged: Sequence[Staged], at: Partition) -> list[Partition]:
+    """Days that are not the night's own; a shop's first days have no earlier ones yet."""
+    return [at.on(day) for one in staged for day in one.entries if day != at.day and one.num_rows]
 
 
 def has_features(job: Job, lake: Lake, at: Partition) -> bool:
@@ -142,10 +154,14 @@ def labels(job: Job, lake: Lake, items: DataFrame, at: Partition, *, until: date
     return lake.stage(rows, LABELS, job.shop, job.run_id, days=[at.day])
 
 
-def checked_labels(job: Job, lake: Lake, staged: Staged, at: Partition) -> Facts:
-    frame = staged.frame(job.spark())
-    seen = labels_facts(frame, trailing_facts(job, lake, at), gate=job.conf.gate)
-    gate(job, lake, LABELS, frame, seen, labels_suite(job.conf), at)
+def checked_labels(job: Job, lake: Lake, staged: Sequence[Staged], at: Partition) -> Facts:
+    if not (labelled := others(staged, at)):
+        return {}
+    frame = together(job, staged)
+    latest = max(labelled, key=lambda part: part.day)
+    seen = labels_facts(frame, trailing_facts(job, lake, latest), gate=job.conf.gate)
+    for part in labelled:
+        gate(job, lake, LABELS, frame, seen, labels_suite(job.conf), part)
     return facts_by_day(LABELS, seen)
 
 

@@ -2,8 +2,9 @@
 
 Reads `session_events` and `events` of the history window, and `identity`. Writes, visible in one step after
 the gate: `items` and `sequences` as of the end of the night's day (for scoring) and as of `holdout_days` before
-it (for training), the `vocabulary` of the training window, and the `holdout` that follows it. Who is one
-person is asked as of the same instant: what a later login reveals is no part of the past, nor of its holdout.
+it (for training), the `vocabulary` of the training window, and the `holdout` that follows it; on a shop's first night
+also `items` and `sequences` as of the instants that models of people learn from. Who is one person is asked as of the
+same instant: what a later login reveals is no part of the past, nor of its holdout.
 Safe to run twice.
 """
 
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F
 
 from _gate import facts_by_day, gate, trailing_facts
+from _instants import made_up
 from nightjar.contracts import EVENTS, HOLDOUT, IDENTITY, ITEMS, SEQUENCES, SESSION_EVENTS, VOCABULARY, Table
 from nightjar.prep import sequences as prep
 from nightjar.prep.identity import as_of, of_persons
@@ -34,13 +36,15 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     for table in (SESSION_EVENTS, IDENTITY):
         lake.entry(at.of(table))  # the night's own must exist
     trained = at.day - timedelta(days=conf.holdout_days)
-    days = [trained + timedelta(days=shift) for shift in range(1 - conf.history_days, conf.holdout_days + 1)]
+    told = sorted({trained, at.day, *made_up(job, lake, at, besides=[trained])})
+    first = told[0] - timedelta(days=conf.history_days - 1)
+    days = [first + timedelta(days=number) for number in range((at.day - first).days + 1)]
     visits = prep.people(read(job, lake, SESSION_EVENTS, days)).withColumn("event_dt", shop_day(job)).persist()
     log = read(job, lake, EVENTS, days).persist()
     identity = read(job, lake, IDENTITY, lake.days(job.shop, IDENTITY.name)).persist()
 
     items, histories = {}, {}
-    for day in (trained, at.day):
+    for day in told:
         # Each instant looks back equally far: the night that trains on a day finds what that day's own night found.
         since = F.lit(day - timedelta(days=conf.history_days))
         known = log.where(F.col("dt") > since)

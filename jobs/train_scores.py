@@ -205,6 +205,7 @@ def from_labels(
         return
     if not tasks:
         return
+    job.log.info("people of %s judge what is learned from %s", judged.day, " ".join(str(at.day) for at in earlier))
     encoder = recommender(job)
     known = [read_instant(job.source, lake, at, encoder and encoder.vocabulary, labelled=True) for at in earlier]
     later = read_instant(job.source, lake, judged, encoder and encoder.vocabulary, labelled=True)
@@ -246,14 +247,25 @@ def from_labels(
 
 
 def instants(job: Job, lake: Lake, night: Partition) -> tuple[Partition | None, list[Partition]]:
-    """The one that judges, and those that are learned from; as far as the lake holds them."""
+    """The one that judges, and those that are learned from; as far as the lake holds them.
 
-    def told(day: date) -> list[Partition]:
-        return [night.on(day)] if all(lake.has(night.on(day).of(table)) for table in READ) else []
-
-    conf, begins = job.conf.labels, min(lake.days(job.shop, USER_FEATURES.name))
-    judged = told(conf.judged_on(night.day))
-    return judged[0] if judged else None, [at for day in conf.learned_from(night.day, begins) for at in told(day)]
+    Where the lake does not hold the days that the settings name, the latest ones before them serve, equally far apart:
+    a shop's first night wrote its instants by its own day, and days may be missing.
+    """
+    conf, log = job.conf.labels, lake.days(job.shop, SESSION_EVENTS.name)
+    held = {day for day in lake.days(job.shop, LABELS.name) if all(lake.has(night.on(day).of(table)) for table in READ)}
+    judged = conf.judged_on(night.day)
+    if judged not in held:
+        return None, []
+    found: list[date] = []
+    for day in sorted(held, reverse=True):
+        is_over = conf.known_by(day) <= judged
+        is_apart = not found or found[-1] - day >= timedelta(days=conf.step_days)
+        is_late = judged - conf.known_by(day) <= timedelta(days=2 * conf.instants * conf.step_days)
+        is_told = day - min(log) >= timedelta(days=conf.min_history_days)
+        if is_over and is_apart and is_late and is_told:
+            found.append(day)
+    return night.on(judged), [night.on(day) for day in found[: conf.instants]]
 
 
 def recommender(job: Job) -> LoadedModel | None:

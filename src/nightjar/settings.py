@@ -191,11 +191,12 @@ class Labels(Section):
         """The latest instant whose windows are over."""
         return night - timedelta(days=self.longest_days)
 
-    def learned_from(self, night: date, log_begins: date) -> list[date]:
-        """Instants whose windows end before models are judged, latest first, with enough of the log before them.
+    def known_by(self, instant: date) -> date:
+        """The night on which an instant's windows are over."""
+        return instant + timedelta(days=self.longest_days)
 
-        Their own nights left features and histories of them, and later nights their labels.
-        """
+    def learned_from(self, night: date, log_begins: date) -> list[date]:
+        """Instants whose windows end before models are judged, latest first, with enough of the log before them."""
         latest = self.judged_on(night) - timedelta(days=self.longest_days)
         days = [latest - timedelta(days=self.step_days * back) for back in range(self.instants)]
         return [day for day in days if day - log_begins >= timedelta(days=self.min_history_days)]

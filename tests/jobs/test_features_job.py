@@ -33,6 +33,7 @@ JOB = repository() / "jobs" / "features.py"
 ZONE = ZoneInfo("Europe/Berlin")
 NIGHT = date(2001, 1, 15)
 THEN = NIGHT - timedelta(days=3)  # the latest day whose horizons are over
+EARLIER = [THEN - timedelta(days=3), THEN - timedelta(days=10)]  # whose horizons are over by then, a week apart
 
 SOURCE = """
 doc = "A shop for tests."
@@ -123,6 +124,12 @@ class Shop:
         staged = self.lake.stage_arrow(pa.Table.from_pylist(plain, schema=schema), table, "acme", "by hand")
         self.lake.commit([staged])
 
+    def open_on(self, day: date) -> None:
+        """A day on which perhaps nobody came."""
+        if not self.lake.has(SESSION_EVENTS.at("acme", day)):
+            empty = arrow_schema(SESSION_EVENTS).empty_table()
+            self.lake.commit([self.lake.stage_arrow(empty, SESSION_EVENTS, "acme", "by hand", days=[day])])
+
     def fill(self, rows: list[Row]) -> None:
         self.source.write_text(SOURCE)
         self.put(SESSION_EVENTS, rows)
@@ -188,6 +195,7 @@ def test_the_first_night_has_something_to_score_and_something_to_learn(first_nig
         "rows_rejected": 0,
         "labelled_day": str(THEN),
         "labelled_people": 3,
+        "labelled_earlier": [str(day) for day in EARLIER],  # before the next one the log has four days
         "label_rates": {
             "churn_rate": pytest.approx(1 / 3),
             "purchase_rate": pytest.approx(2 / 3),
@@ -223,7 +231,24 @@ def test_what_is_kept_beside_the_partitions(first_night: Shop) -> None:
         facts = first_night.entry(USER_FEATURES, day).facts
         assert (facts["num_rows"], facts["history_days"]) == (first_night.entry(USER_FEATURES, day).num_rows, 28)
     assert first_night.entry(LABELS, THEN).facts["purchase_rate"] == pytest.approx(2 / 3)
-    assert first_night.lake.days("acme", LABELS.name) == [THEN]
+    assert first_night.lake.days("acme", LABELS.name) == sorted([THEN, *EARLIER])
+    assert first_night.lake.days("acme", USER_FEATURES.name) == sorted([NIGHT, THEN, *EARLIER])
+
+
+def test_the_first_night_leaves_what_earlier_nights_would_have(
+    first_night: Shop, spark: SparkSession, tmp_path: Path
+) -> None:
+    """A shop that has been there all along finds the same on the nights when the windows are over."""
+    other = Shop(spark, tmp_path)
+    other.fill(log())
+    for day in sorted(EARLIER):
+        night = day + timedelta(days=3)
+        other.items(night, i1="shoes", i2="hats")
+        other.open_on(night)
+        other.night(night, "--set", "labels.min_history_days=99")
+        for table in (USER_FEATURES, LABELS):
+            assert first_night.entry(table, day).content_hash == other.entry(table, day).content_hash, (table.name, day)
+    assert first_night.entry(USER_FEATURES, EARLIER[0]).num_rows == 1
 
 
 def test_a_night_run_again_changes_no_content(change: Shop) -> None:
@@ -248,7 +273,7 @@ def test_a_later_night_labels_what_this_night_left(change: Shop) -> None:
     change.fill([*(row for row in log() if row["dt"] in days), *more])
     change.items(later, i1="shoes")
     counts = change.night(later, "--run", "later")
-    assert counts["labelled_day"] == str(NIGHT)
+    assert (counts["labelled_day"], counts["labelled_earlier"]) == (str(NIGHT), [])
     assert change.entry(USER_FEATURES, NIGHT).run_id == "first"
     labels = change.rows(LABELS, NIGHT)
     assert {person: row["churned"] for person, row in labels.items()} == {
@@ -270,7 +295,7 @@ def test_a_later_night_labels_what_this_night_left(change: Shop) -> None:
 
 def test_features_of_another_window_are_made_again(change: Shop) -> None:
     change.night(NIGHT, "--run", "longer", "--set", "features.history_days=30")
-    assert change.entry(USER_FEATURES, THEN).run_id == "longer"
+    assert {change.entry(USER_FEATURES, day).run_id for day in (THEN, *EARLIER)} == {"longer"}
     assert change.entry(USER_FEATURES, THEN).facts["history_days"] == 30
     assert change.entry(ITEMS, THEN).run_id == "first"
 

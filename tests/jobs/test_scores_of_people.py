@@ -17,7 +17,16 @@ import pytest
 from tests.jobs.test_publish import SOURCE
 from tests.predict.people import rows_of
 
-from nightjar.contracts import FORETOLD, IDENTITY_LINKS, LABELS, PROMOTIONS, SEQUENCES, USER_FEATURES, Table
+from nightjar.contracts import (
+    FORETOLD,
+    IDENTITY_LINKS,
+    LABELS,
+    PROMOTIONS,
+    SEQUENCES,
+    SESSION_EVENTS,
+    USER_FEATURES,
+    Table,
+)
 from nightjar.contracts.render import arrow_schema
 from nightjar.settings import load_conf, repository
 from nightjar.stores.home import Home
@@ -70,6 +79,7 @@ def lake(home: Home) -> Lake:
     lake = Lake(home.lake)
     for day in (NIGHT, JUDGED, *LEARNED):
         fill(lake, day)
+    stage(lake, SESSION_EVENTS, min(LEARNED) - timedelta(days=30), arrow_schema(SESSION_EVENTS).empty_table())
     return lake
 
 
@@ -79,7 +89,7 @@ def run(job: str, source: Path, *more: str) -> dict[str, Any]:
     done = subprocess.run([*argv, *more], capture_output=True, text=True, env=dict(os.environ), timeout=300)
     assert done.returncode == 0, done.stderr
     said: dict[str, Any] = json.loads(Home.from_environment().result("acme", NIGHT, job).read_text())["counts"]
-    return said
+    return said | {"log": done.stderr}
 
 
 def test_what_was_learned_is_foretold_of_everybody_who_is_asked_about(home: Home, lake: Lake, source: Path) -> None:
@@ -109,6 +119,19 @@ def test_what_was_learned_is_foretold_of_everybody_who_is_asked_about(home: Home
     likely = [row for row in by_task["purchase"] if row["decile"] == 10]
     assert all("num_orders" in row["reasons"] for row in likely)
     assert {row["contender"] for row in by_task["churn"]} == {"rule"}
+
+
+def test_days_that_the_lake_lacks_are_replaced_by_earlier_ones(home: Home, source: Path) -> None:
+    """A week and a day after a shop's first night: its instants lie a day before those that settings name."""
+    lake = Lake(home.lake)
+    log_begins = LEARNED[-1] - timedelta(days=8)
+    stage(lake, SESSION_EVENTS, log_begins, arrow_schema(SESSION_EVENTS).empty_table())
+    for day in (NIGHT, JUDGED, *(day - timedelta(days=1) for day in LEARNED), LEARNED[-1] - timedelta(days=8)):
+        fill(lake, day)
+    learned = run("train_scores", source, "--set", 'predict.tasks=["purchase"]')
+    assert learned["tasks"]["purchase"]["promoted"] is True
+    days = " ".join(str(day - timedelta(days=1)) for day in LEARNED)
+    assert f"people of {JUDGED} judge what is learned from {days}\n" in learned["log"]
 
 
 def test_a_young_model_is_not_learned_again_and_force_learns_it(home: Home, lake: Lake, source: Path) -> None:
