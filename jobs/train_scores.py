@@ -7,7 +7,7 @@ no labels learns from the night alone, with `identity` and its links, and is not
 learned from `session_events` of trials, and says nothing unless it beats a model of responses. Writes a version of
 each task's registered model to MLflow, its decision to `promotions`, and the alias `champion`: what serves is the
 winner, where it beats the rule beyond chance.
-Safe to run twice: data and settings that were fitted before are not fitted again.
+Safe to run twice, and to kill: what is fitted again on the same data and settings is the same, and is not kept twice.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from _people import Encoder, answers, read_instant, rows, save_heads, teach, up_to, with_suspicions
+from _people import Encoder, Instant, answers, read_instant, rows, save_heads, teach, up_to, with_suspicions
 from nightjar.contracts import IDENTITY, LABELS, PROMOTIONS, SEQUENCES, SESSION_EVENTS, USER_FEATURES, Partition
 from nightjar.learn.checkpoint import LoadedModel, fingerprint_of, load_model, save_model
 from nightjar.predict import anomaly, classes, effects
@@ -37,10 +37,11 @@ from nightjar.predict.qini import trial
 from nightjar.predict.served import Served
 from nightjar.predict.task import Anomaly, Binary, Multiclass, Uplift
 from nightjar.predict.tasks import Task, named
+from nightjar.settings import Predict
 from nightjar.stores.job import Job, arguments, run
 from nightjar.stores.lake import Lake, batches
 from nightjar.stores.ledgers import record
-from nightjar.stores.tracking import Tracking
+from nightjar.stores.tracking import ModelVersion, Tracking
 
 READ = (USER_FEATURES, LABELS, SEQUENCES)
 
@@ -93,8 +94,8 @@ def candidates(job: Job, lake: Lake, night: Partition, due: list[Task], waiting:
             yield from from_night(job, lake, night, task, waiting)
         if isinstance(task, Uplift):
             yield from from_trials(job, lake, night, task, waiting)
-    labelled = [task for task in due if isinstance(task, Binary | Multiclass)]
-    yield from from_labels(job, lake, night, labelled, waiting)
+    if labelled := [task for task in due if isinstance(task, Binary | Multiclass)]:
+        yield from from_labels(job, lake, night, labelled, waiting)
 
 
 def from_night(job: Job, lake: Lake, night: Partition, task: Anomaly, waiting: dict[str, str]) -> Iterator[Candidate]:
@@ -203,13 +204,18 @@ def from_labels(
         too_short = "the log is too short for an instant to learn from and a later one to judge on"
         waiting |= dict.fromkeys((task.name for task in tasks), too_short)
         return
-    if not tasks:
-        return
+    encoder, conf = recommender(job), job.conf.predict
+    fingerprint = fingerprint_of(
+        conf.model_dump(mode="json", exclude={"force", "max_age_days", "tasks"}),
+        [(str(at.of(table)), lake.entry(at.of(table)).content_hash) for at in (judged, *earlier) for table in READ],
+        encoder and encoder.vocabulary.digest,
+    )
+    tasks = with_those_of_before(job, tasks, fingerprint)
     job.log.info("people of %s judge what is learned from %s", judged.day, " ".join(str(at.day) for at in earlier))
-    encoder = recommender(job)
     known = [read_instant(job.source, lake, at, encoder and encoder.vocabulary, labelled=True) for at in earlier]
     later = read_instant(job.source, lake, judged, encoder and encoder.vocabulary, labelled=True)
-    yes_or_no = [task for task in tasks if isinstance(task, Binary)]
+    # Heads that nobody's answers teach would cost their lesson every night: such a task stays due.
+    yes_or_no = [task for task in tasks if isinstance(task, Binary) and is_answered(task, known, later, conf)]
     taught = None
     if encoder and yes_or_no:
         taught, losses = teach(encoder.model, known, yes_or_no, job.conf.predict, seed=job.conf.train.seed)
@@ -219,12 +225,6 @@ def from_labels(
         if taught is not None and encoder is not None:
             save_heads(folder, Encoder(taught, encoder.vocabulary, tuple(task.name for task in yes_or_no)))
 
-    conf = job.conf.predict
-    fingerprint = fingerprint_of(
-        conf.model_dump(mode="json", exclude={"force", "max_age_days", "tasks"}),
-        [(str(at.of(table)), lake.entry(at.of(table)).content_hash) for at in (judged, *earlier) for table in READ],
-        encoder and encoder.vocabulary.digest,
-    )
     how: dict[str, Any] = {
         "tuning_share": conf.tuning_share,
         "sensitive": conf.sensitive,
@@ -234,7 +234,7 @@ def from_labels(
     features = pa.concat_tables([one.features for one in known])
     labels = pa.concat_tables([one.labels for one in known])
     for task in tasks:
-        place = yes_or_no.index(task) if taught and isinstance(task, Binary) else None
+        place = yes_or_no.index(task) if taught and task in yes_or_no else None
         before = Rows(features, labels, np.concatenate([answers(taught, one, place) for one in known]))
         now = Rows(later.features, later.labels, answers(taught, later, place))
         found: tuple[Served, Verdict] | None = (
@@ -244,6 +244,27 @@ def from_labels(
             waiting[task.name] = f"fewer than {conf.min_positives} of the rarer outcome, or of three, to learn from"
         else:
             yield Candidate(task, *found, judged.day, fingerprint, write_encoder)
+
+
+def is_answered(task: Binary, known: list[Instant], later: Instant, conf: Predict) -> bool:
+    """Whether both outcomes are there at all, among those who are learned from and among those who judge."""
+
+    def rarer(instants: list[Instant]) -> int:
+        outcomes_B = np.concatenate([task.outcomes(one.labels) for one in instants])
+        return min(int((outcomes_B == outcome).sum()) for outcome in (0, 1))
+
+    return min(rarer(known), rarer([later])) >= conf.min_positives
+
+
+def with_those_of_before(job: Job, due: list[Binary | Multiclass], fingerprint: str) -> list[Binary | Multiclass]:
+    """The tasks that are due, and those that a killed attempt at the same had done: heads are taught together."""
+
+    def is_done(task: Task) -> bool:
+        champion = Tracking(job.home, job.shop, task.name).champion()
+        return champion is not None and champion.fingerprint == fingerprint
+
+    labelled = [task for task in named(job.conf.predict.tasks) if isinstance(task, Binary | Multiclass)]
+    return [task for task in labelled if task in due or is_done(task)]
 
 
 def instants(job: Job, lake: Lake, night: Partition) -> tuple[Partition | None, list[Partition]]:
@@ -277,18 +298,14 @@ def recommender(job: Job) -> LoadedModel | None:
 
 def kept(job: Job, lake: Lake, night: Partition, found: Candidate) -> None:
     """Keep a candidate in MLflow, say in the ledger what was decided, and let it serve."""
-    tracking, verdict, as_of = Tracking(job.home, job.shop, found.task.name), found.verdict, found.as_of
+    tracking, verdict = Tracking(job.home, job.shop, found.task.name), found.verdict
     champion = tracking.champion()
-    tags = {"as_of": as_of.isoformat(), "night": job.run_id}
-    with tracking.start_run(f"{found.task.name} {as_of}", tags) as run_id:
-        for name, one in verdict.contenders.items():
-            known = {metric: value for metric, value in one.metrics.items() if not math.isnan(value)}
-            tracking.log_metrics(run_id, {f"{name}/{metric}": value for metric, value in known.items()})
-        with tempfile.TemporaryDirectory() as draft:
-            folder = Path(draft)
-            found.served.save(folder)
-            found.write_encoder(folder)
-            version = tracking.log_files(run_id, folder, as_of=as_of, fingerprint=found.fingerprint)
+    # A killed attempt may have come as far as the version, or to its end.
+    version = None if job.conf.predict.force else tracking.find(found.fingerprint)
+    if version is None:
+        version = logged(job, tracking, found)
+    elif champion == version:
+        return
     record(
         lake,
         PROMOTIONS,
@@ -312,6 +329,20 @@ def kept(job: Job, lake: Lake, night: Partition, found: Candidate) -> None:
     )
     tracking.promote(version)
     job.log.info("%s: %s", found.task.name, verdict.reason)
+
+
+def logged(job: Job, tracking: Tracking, found: Candidate) -> ModelVersion:
+    """A run with the contest's figures, and the files that serve as the next version of the registered model."""
+    tags = {"as_of": found.as_of.isoformat(), "night": job.run_id}
+    with tracking.start_run(f"{found.task.name} {found.as_of}", tags) as run_id:
+        for name, one in found.verdict.contenders.items():
+            known = {metric: value for metric, value in one.metrics.items() if not math.isnan(value)}
+            tracking.log_metrics(run_id, {f"{name}/{metric}": value for metric, value in known.items()})
+        with tempfile.TemporaryDirectory() as draft:
+            folder = Path(draft)
+            found.served.save(folder)
+            found.write_encoder(folder)
+            return tracking.log_files(run_id, folder, as_of=found.as_of, fingerprint=found.fingerprint)
 
 
 def told(verdict: Verdict) -> dict[str, Any]:

@@ -144,6 +144,25 @@ def test_a_young_model_is_not_learned_again_and_force_learns_it(home: Home, lake
     assert (champion.version, champion.as_of) == ("2", JUDGED)
 
 
+def test_an_attempt_that_was_killed_is_gone_on_with(home: Home, lake: Lake, source: Path) -> None:
+    """Killed before a version was decided on, and before it served: the same versions, each decided on once."""
+    two = ("--set", 'predict.tasks=["churn", "purchase"]')
+    run("train_scores", source, *two)
+    ledger = PROMOTIONS.at("acme", NIGHT)
+    before = {row["decision_id"]: row["candidate_version"] for row in read_rows(lake, PROMOTIONS, ledger)}
+    trackings = [Tracking(home, "acme", name) for name in ("churn", "purchase")]
+    digests = [tracking.version("1").digest for tracking in trackings]
+    assert list(before.values()) == ["1", "1"]
+    for killed in (trackings, trackings[1:]):
+        for tracking in killed:
+            tracking._client().delete_registered_model_alias(tracking.name, "champion")
+        run("train_scores", source, *two)
+        assert [tracking.champion() for tracking in trackings] == [tracking.version("1") for tracking in trackings]
+        assert [tracking.version("1").digest for tracking in trackings] == digests
+        assert {row["decision_id"]: row["candidate_version"] for row in read_rows(lake, PROMOTIONS, ledger)} == before
+        assert all(row["champion_version"] is None for row in read_rows(lake, PROMOTIONS, ledger))
+
+
 def test_a_short_log_and_no_task_at_all_cost_nothing(home: Home, source: Path) -> None:
     fill(Lake(home.lake), NIGHT)
     learned = run("train_scores", source, "--set", 'predict.tasks=["churn", "purchase"]')
