@@ -14,10 +14,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from nightjar.contracts import PROMOTIONS
 from nightjar.stores.job import Job, arguments, run
 from nightjar.stores.lake import Lake
-from nightjar.stores.ledgers import read_rows
+from nightjar.stores.ledgers import promoted_versions
 from nightjar.stores.tracking import Tracking
 from nightjar.stores.warehouse import held_models, open_warehouse
 
@@ -26,7 +25,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     tracking = Tracking(job.home, job.shop)
     before = datetime.now(UTC) - timedelta(days=job.conf.upkeep.keep_candidates_days)
     champion = tracking.champion()
-    kept = promoted(Lake(job.home.lake), job.shop) | ({champion.version} if champion else set())
+    kept = promoted_versions(Lake(job.home.lake), job.shop, tracking.name) | ({champion.version} if champion else set())
     if job.conf.publish.target != "duckdb" or job.home.warehouse.exists():
         kept |= held_models(open_warehouse(job.conf.publish, job.home), job.shop, tracking.name)
     gone = tracking.delete_trainings(keep_versions=kept, before=before)
@@ -43,15 +42,6 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         "versions_deleted": gone,
         "checkpoints_deleted": len(folders),
     }
-
-
-def promoted(lake: Lake, shop: str) -> set[str]:
-    """Every version that was champion once."""
-    rows = [
-        row for day in lake.days(shop, PROMOTIONS.name) for row in read_rows(lake, PROMOTIONS, PROMOTIONS.at(shop, day))
-    ]
-    won = {row["candidate_version"] for row in rows if row["decision"] == "promoted"}
-    return {version for version in won | {row["champion_version"] for row in rows} if version}
 
 
 def abandoned(runs: Path, before: datetime) -> list[Path]:

@@ -1,12 +1,12 @@
 """People's features, histories and labels to what is foretold of them, when a model is missing or old.
 
-Reads `user_features`, `labels` and `sequences` as of the instants that `[labels]` names, and the recommender's
-champion, whose encoder all tasks share. Each yes or no of `[predict]` gets trees, a head and both together; they are
-held against its rule on people of the latest instant; so is a choice among several outcomes, without heads. What has
-no labels learns from the night alone, with `identity` and its links, and is not judged. What a coupon changes is
-learned from `session_events` of trials, and says nothing unless it beats a model of responses. Writes a version of
-each task's registered model to MLflow, its decision to `promotions`, and the alias `champion`: what serves is the
-winner, where it beats the rule beyond chance.
+Reads `user_features`, `labels` and `sequences` as of the instants that `[labels]` names, and the latest champion among
+recommenders that knows nothing later than they do, whose encoder all tasks share. Each yes or no of `[predict]` gets
+trees, a head and both together; they are held against its rule on people of the latest instant; so is a choice among
+several outcomes, without heads. What has no labels learns from the night alone, with `identity` and its links, and is
+not judged. What a coupon changes is learned from `session_events` of trials, and says nothing unless it beats a model
+of responses. Writes a version of each task's registered model to MLflow, its decision to `promotions`, and the alias
+`champion`: what serves is the winner, where it beats the rule beyond chance.
 Safe to run twice, and to kill: what is fitted again on the same data and settings is the same, and is not kept twice.
 """
 
@@ -40,7 +40,7 @@ from nightjar.predict.tasks import Task, named
 from nightjar.settings import Predict
 from nightjar.stores.job import Job, arguments, run
 from nightjar.stores.lake import Lake, batches
-from nightjar.stores.ledgers import record
+from nightjar.stores.ledgers import promoted_versions, record
 from nightjar.stores.tracking import ModelVersion, Tracking
 
 READ = (USER_FEATURES, LABELS, SEQUENCES)
@@ -204,14 +204,17 @@ def from_labels(
         too_short = "the log is too short for an instant to learn from and a later one to judge on"
         waiting |= dict.fromkeys((task.name for task in tasks), too_short)
         return
-    encoder, conf = recommender(job), job.conf.predict
+    encoder, conf = pretrained(job, lake, judged.day), job.conf.predict
     fingerprint = fingerprint_of(
         conf.model_dump(mode="json", exclude={"force", "max_age_days", "tasks"}),
         [(str(at.of(table)), lake.entry(at.of(table)).content_hash) for at in (judged, *earlier) for table in READ],
         encoder and encoder.vocabulary.digest,
     )
     tasks = with_those_of_before(job, tasks, fingerprint)
-    job.log.info("people of %s judge what is learned from %s", judged.day, " ".join(str(at.day) for at in earlier))
+    days = " ".join(str(at.day) for at in earlier)
+    job.log.info(
+        "people of %s judge what is learned from %s, %s", judged.day, days, "with heads" if encoder else "trees"
+    )
     known = [read_instant(job.source, lake, at, encoder and encoder.vocabulary, labelled=True) for at in earlier]
     later = read_instant(job.source, lake, judged, encoder and encoder.vocabulary, labelled=True)
     # Heads that nobody's answers teach would cost their lesson every night: such a task stays due.
@@ -289,8 +292,20 @@ def instants(job: Job, lake: Lake, night: Partition) -> tuple[Partition | None, 
     return night.on(judged), [night.on(day) for day in found[: conf.instants]]
 
 
+def pretrained(job: Job, lake: Lake, until: date) -> LoadedModel | None:
+    """The latest recommender that served and was trained on nothing after a day's end.
+
+    One that has read what people did on the days that judge would be judged on what it was taught. Until a recommender
+    is old enough trees stand alone.
+    """
+    tracking = Tracking(job.home, job.shop)
+    served = [tracking.version(version) for version in promoted_versions(lake, job.shop, tracking.name)]
+    ranked = {(one.as_of, int(one.version)): one for one in served if one.as_of <= until}
+    return load_model(tracking.download(ranked[max(ranked)])) if ranked else None
+
+
 def recommender(job: Job) -> LoadedModel | None:
-    """The pre-trained encoder; without a champion there is none, and trees stand alone."""
+    """The champion; without one there is none."""
     tracking = Tracking(job.home, job.shop)
     champion = tracking.champion()
     return None if champion is None else load_model(tracking.download(champion))

@@ -66,11 +66,11 @@ def walks(num_people: int, *, seed: int) -> tuple[Histories, Histories]:
 
 def fill(lake: Lake, past: Histories, ahead: Histories, *, day: date = PAST, silent: tuple[str, ...] = ()) -> None:
     """Commit items, sequences and holdout as of a day."""
-    later = _sequences(ahead, day).select(arrow_schema(HOLDOUT).names)
+    later = sequences_of(ahead, day).select(arrow_schema(HOLDOUT).names)
     lake.commit(
         [
             lake.stage_arrow(_items(day, silent), ITEMS, SHOP, "test", days=[day]),
-            lake.stage_arrow(_sequences(past, day), SEQUENCES, SHOP, "test", days=[day]),
+            lake.stage_arrow(sequences_of(past, day), SEQUENCES, SHOP, "test", days=[day]),
             lake.stage_arrow(later, HOLDOUT, SHOP, "test", days=[day]),
         ]
     )
@@ -95,7 +95,7 @@ def _items(day: date, silent: tuple[str, ...]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=arrow_schema(ITEMS))
 
 
-def _sequences(histories: Histories, day: date) -> pa.Table:
+def sequences_of(histories: Histories, day: date) -> pa.Table:
     rows = [
         {
             "user_id": user,
@@ -115,7 +115,9 @@ def _sequences(histories: Histories, day: date) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=arrow_schema(SEQUENCES))
 
 
-def register(home: Home, folder: Path, histories: Histories, *, steps: int, as_of: date = PAST) -> ModelVersion:
+def register(
+    home: Home, folder: Path, histories: Histories, *, steps: int, as_of: date = PAST, shop: str = SHOP
+) -> ModelVersion:
     """Train on what follows what for some steps (0: fresh weights) and register the next version."""
     torch.manual_seed(steps)
     torch.set_num_threads(1)
@@ -137,7 +139,7 @@ def register(home: Home, folder: Path, histories: Histories, *, steps: int, as_o
         loss.backward()
         optimizer.step()
     save_model(folder, model, MODEL, vocabulary)
-    tracking = Tracking(home, SHOP)
+    tracking = Tracking(home, shop)
     with tracking.start_run("train", {"as_of": as_of.isoformat()}) as run_id:
         return tracking.log_model(
             run_id, folder, as_of=as_of, fingerprint=folder.name, input_example={"item_ids": [["i01", "i02"]]}

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.jobs.night import register, sequences_of
 from tests.jobs.test_publish import SOURCE
 from tests.predict.people import rows_of
 
@@ -25,13 +26,14 @@ from nightjar.contracts import (
     SEQUENCES,
     SESSION_EVENTS,
     USER_FEATURES,
+    Kind,
     Table,
 )
 from nightjar.contracts.render import arrow_schema
 from nightjar.settings import load_conf, repository
 from nightjar.stores.home import Home
 from nightjar.stores.lake import Lake
-from nightjar.stores.ledgers import read_rows
+from nightjar.stores.ledgers import read_rows, record
 from nightjar.stores.tracking import Tracking
 
 NIGHT = date(2001, 3, 15)
@@ -131,7 +133,34 @@ def test_days_that_the_lake_lacks_are_replaced_by_earlier_ones(home: Home, sourc
     learned = run("train_scores", source, "--set", 'predict.tasks=["purchase"]')
     assert learned["tasks"]["purchase"]["promoted"] is True
     days = " ".join(str(day - timedelta(days=1)) for day in LEARNED)
-    assert f"people of {JUDGED} judge what is learned from {days}\n" in learned["log"]
+    assert f"people of {JUDGED} judge what is learned from {days}, trees\n" in learned["log"]
+
+
+def recommender(home: Home, lake: Lake, as_of: date) -> None:
+    """One that served from then on."""
+    histories = {"a": [("i01", Kind.VIEW), ("i02", Kind.VIEW)]}
+    version = register(home, home.root / f"model-{as_of}", histories, steps=1, as_of=as_of, shop="acme")
+    tracking = Tracking(home, "acme")
+    tracking.promote(version)
+    row = dict.fromkeys(PROMOTIONS.names, "") | {"shop": "acme", "dt": as_of, "decided_at": datetime.now(UTC)}
+    row |= {"decision_id": str(as_of), "model_name": tracking.name, "candidate_version": version.version}
+    record(lake, PROMOTIONS, PROMOTIONS.at("acme", as_of), [row | {"decision": "promoted"}], "test")
+
+
+def test_an_encoder_that_has_seen_the_outcomes_has_no_part_in_the_contest(home: Home, lake: Lake, source: Path) -> None:
+    one = ("--set", 'predict.tasks=["purchase"]', "--set", "predict.epochs=4")
+    recommender(home, lake, NIGHT - timedelta(days=3))
+    assert run("train_scores", source, *one)["contest"]["purchase"].keys() == {"rule", "trees"}
+    assert not list((home.mlflow).rglob("heads.safetensors"))
+    recommender(home, lake, JUDGED)
+    for day in (JUDGED, *LEARNED):
+        rows = [pq.ParquetFile(file).read() for file in lake.files(USER_FEATURES.at("acme", day))]
+        orders = {row["user_id"]: row["num_orders"] for row in pa.concat_tables(rows).to_pylist()}
+        bought = {user: [("i01", Kind.PURCHASE)] * number for user, number in orders.items() if number}
+        stage(lake, SEQUENCES, day, sequences_of(bought, day))
+    learned = run("train_scores", source, *one, "--set", "predict.force=true")
+    assert learned["contest"]["purchase"].keys() == {"rule", "trees", "encoder", "combined"}
+    assert list((home.mlflow).rglob("heads.safetensors"))
 
 
 def test_a_young_model_is_not_learned_again_and_force_learns_it(home: Home, lake: Lake, source: Path) -> None:

@@ -132,6 +132,9 @@ def test_old_candidates_go_with_their_files_and_champions_stay(home: Home, tmp_p
     for version in (first, second, third):
         tracking.promote(version)
     decided(home, ("1", None, "promoted"), ("2", "1", "kept"), ("3", "1", "promoted"), ("4", "3", "promoted"))
+    decided(
+        home, ("2", None, "promoted"), model_name=f"nightjar_{SHOP}_churn", day=DAY - timedelta(days=1)
+    )  # another model's second version
     age(home, days=40)
     fresh = register(home, tmp_path / "fresh", past, steps=0)
     before = size(home.mlflow / "artifacts")
@@ -154,12 +157,14 @@ def test_old_candidates_go_with_their_files_and_champions_stay(home: Home, tmp_p
     assert not checkpoint.exists()
 
 
-def decided(home: Home, *rows: tuple[str, str | None, str]) -> None:
-    known: dict[str, Any] = dict.fromkeys(PROMOTIONS.names, "x")
+def decided(
+    home: Home, *rows: tuple[str, str | None, str], model_name: str = f"nightjar_{SHOP}", day: date = DAY
+) -> None:
+    known: dict[str, Any] = dict.fromkeys(PROMOTIONS.names, "x") | {"model_name": model_name, "dt": day}
     lake = Lake(home.lake)
     ledger = [
         known
-        | {"shop": SHOP, "dt": DAY, "decision_id": f"d{n}", "decided_at": 0, "candidate_version": candidate}
+        | {"shop": SHOP, "decision_id": f"{model_name} {n}", "decided_at": 0, "candidate_version": candidate}
         | {"champion_version": champion, "decision": decision}
         for n, (candidate, champion, decision) in enumerate(rows)
     ]

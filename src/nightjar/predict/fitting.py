@@ -78,7 +78,9 @@ def fit(
     )
     combination = Combination.fit(trees.predict(features_BF[tunes_B]), tuning.encoder_B, said_B)
     fitted = Fitted(task, RULE, columns, trees, combination, {}, None)
-    for name in (RULE, TREES, ENCODER, COMBINED):
+    # An encoder that says the same of everybody is none.
+    learned = (TREES, ENCODER, COMBINED) if np.ptp(earlier.encoder_B) > 0 else (TREES,)
+    for name in (RULE, *learned):
         fitted.calibrations[name] = calibration.fit(said_B, fitted.raw(name, tuning.features, tuning.encoder_B))
     later, happened_B = answered(task, later)
     scores = {name: fitted.probabilities(later.features, later.encoder_B, name) for name in fitted.calibrations}

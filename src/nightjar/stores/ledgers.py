@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nightjar.contracts import DATA_QUALITY, Partition, Table
+from nightjar.contracts import DATA_QUALITY, PROMOTIONS, Partition, Table
 from nightjar.contracts.render import arrow_schema
 from nightjar.stores.lake import Lake
 from nightjar.stores.touched import TOUCHED
@@ -21,6 +21,14 @@ def read_rows(lake: Lake, table: Table, partition: Partition) -> list[dict[str, 
     if not lake.has(partition):
         return []
     return [row for file in lake.files(partition) for row in pq.ParquetFile(file).read().to_pylist()]
+
+
+def promoted_versions(lake: Lake, shop: str, model_name: str) -> set[str]:
+    """Every version of a registered model that was champion once."""
+    nights = [read_rows(lake, PROMOTIONS, PROMOTIONS.at(shop, day)) for day in lake.days(shop, PROMOTIONS.name)]
+    rows = [row for night in nights for row in night if row["model_name"] == model_name]
+    won = {row["candidate_version"] for row in rows if row["decision"] == "promoted"}
+    return {version for version in won | {row["champion_version"] for row in rows} if version}
 
 
 def replace_part(lake: Lake, partition: Partition, table: Table, rows: pa.Table, column: str, run_id: str) -> None:
