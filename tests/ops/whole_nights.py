@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
-from nightjar.contracts import TABLES
+from nightjar.contracts import TABLES, Partition
 from nightjar.settings import repository
 from nightjar.stores.home import Home
 from nightjar.stores.lake import Lake
@@ -26,18 +26,18 @@ KEY = "ab" * 32
 #: A shop so small that a night is mostly Airflow and Java, and people enough that a candidate is judged.
 SMALL = (
     "simulate.num_people=600 simulate.num_items=150 train.epochs=2 train.processes=1 train.checkpoint_every_steps=2 "
-    "score.k=10 spark.driver_memory_gib=2 promotion.must_beat=[]"
+    "score.k=10 spark.driver_memory_gib=2 promotion.must_beat=[] predict.min_positives=8"
 )
 
 #: What says when something was done, by whom, or how long it took.
 CLOCKS = {
     *("decided_at", "published_at", "changed_at", "moved_at", "run_id", "seconds"),
-    *("publish_id", "previous_publish_id", "restored_publish_id", "num_bytes"),
+    *("publish_id", "previous_publish_id", "restored_publish_id", "num_bytes", "hours_old"),
 }
 
 
 #: What names a publication rather than what was published.
-NAMES = {"publish_id", "hours_old"}
+NAMES = {"publish_id"}
 
 #: PostgreSQL keeps a table of nights as one table per shop and night, which it lists beside the whole.
 PART = re.compile(r"_[0-9a-f]{8}(_\d{8})?$")
@@ -121,8 +121,13 @@ def server_contents(uri: str) -> dict[str, list[str]]:
 
 
 def timeless(row: dict[str, Any]) -> dict[str, Any]:
-    """The row without what says when it was written."""
-    return {name: value for name, value in row.items() if name not in CLOCKS and not name.endswith("_hours")}
+    """The row without what says when it was written, hashes of such rows included."""
+    kept = {name: value for name, value in row.items() if name not in CLOCKS and not name.endswith("_hours")}
+    if isinstance(row.get("inputs"), str):
+        hashes = {Partition.parse(name): value for name, value in json.loads(row["inputs"]).items()}
+        told = {str(at): value for at, value in hashes.items() if CLOCKS.isdisjoint(TABLES[at.table].names)}
+        kept["inputs"] = json.dumps(told, sort_keys=True)
+    return kept
 
 
 def manifests(home: Home, day: date) -> dict[str, dict[str, Any]]:
