@@ -19,7 +19,7 @@ from nightjar.learn.checkpoint import LoadedModel
 from nightjar.learn.metrics import Interval
 from nightjar.predict import calibration, metrics
 from nightjar.predict.bundle import Fitted
-from nightjar.predict.contest import COMBINED, ENCODER, METRICS, RULE, TREES, Verdict, described
+from nightjar.predict.contest import METRICS, RULE, Verdict, described
 from nightjar.predict.fitting import Rows, answered, fit, is_tuning
 from nightjar.predict.metrics import Counts, Floats
 from nightjar.predict.slices import slices
@@ -49,13 +49,6 @@ class Held(NamedTuple):
     def best(self) -> str:
         """The contender of the best deciding metric, whether or not it may replace the rule."""
         return max(self.verdict.contenders, key=lambda name: self.verdict.contenders[name].value)
-
-    def without_encoder(self) -> Held:
-        """Where there is none it said one half of everybody: it is no contender, and with it trees are trees alone."""
-        scores = {name: one for name, one in self.scores.items() if name not in (ENCODER, COMBINED)}
-        kept = {name: one for name, one in self.verdict.contenders.items() if name in scores}
-        winner = self.verdict.winner if self.verdict.winner in kept else TREES
-        return self._replace(scores=scores, verdict=self.verdict._replace(winner=winner, contenders=kept))
 
 
 def hold(
@@ -89,7 +82,6 @@ def hold(
             found[task.name] = f"fewer than {conf.min_positives} of the rarer outcome to learn from"
             continue
         held = _held(task, before, now, *fitted, conf, baselines or {})
-        held = held if encoder else held.without_encoder()
         both = 0 < held.outcomes_B.sum() < len(held.outcomes_B)
         found[task.name] = held if both else "the later window holds one outcome only"
     return found
