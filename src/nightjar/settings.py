@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -557,6 +557,14 @@ class Files(Section):
     regex: str = ""
     #: jsonl: raw field -> Spark type. csv, parquet: columns that some files lack; they are null there.
     fields: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("pattern")
+    @classmethod
+    def _stays_below(cls, pattern: str) -> str:
+        path = PurePosixPath(pattern)
+        if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in pattern:
+            raise ValueError("it names files below the folder of raw logs: no .., no / at its beginning, not empty")
+        return pattern
 
     @model_validator(mode="after")
     def _fits_format(self) -> Files:
