@@ -25,7 +25,7 @@ from jobs.ops.scores.parts import Where
 from nightjar.contracts import ENVIRONMENT, BadInput
 from nightjar.settings import repository
 from nightjar.stores.environment import describe
-from nightjar.stores.files import write_atomically, write_json
+from nightjar.stores.files import write_atomically
 from nightjar.stores.home import Home
 
 _PACKAGES = ("numpy", "scikit-learn", "lightgbm", "torch", "pyspark")
@@ -69,7 +69,8 @@ def report(data: Path, only: list[str], docs: Path, work: Path, parts: Mapping[s
     known: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     for name in only:
         known[name] = measured(name, parts[name], data, work)
-        write_json(file, known)
+        # In the order of the code, which is the page's: a key sorted would be a contender moved.
+        write_atomically(file, (json.dumps(known, indent=1) + "\n").encode())
         pictures.draw(known, docs / "images")
         write_atomically(docs / "scores.md", page.rendered(known).encode())
     told = {name: parts[name].headline(known[name]["numbers"]) for name in only if "numbers" in known[name]}
