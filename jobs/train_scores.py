@@ -32,7 +32,7 @@ from nightjar.learn.checkpoint import LoadedModel, fingerprint_of, load_model, s
 from nightjar.predict import anomaly, classes, effects
 from nightjar.predict.contest import Verdict
 from nightjar.predict.exposure import EVENT_COLUMNS, Arms, acts, met, once
-from nightjar.predict.fitting import Rows, fit
+from nightjar.predict.fitting import Rows, fit, on_latest
 from nightjar.predict.qini import trial
 from nightjar.predict.served import Served
 from nightjar.predict.task import Anomaly, Binary, Multiclass, Uplift
@@ -240,9 +240,13 @@ def from_labels(
         place = yes_or_no.index(task) if taught and task in yes_or_no else None
         before = Rows(features, labels, np.concatenate([answers(taught, one, place) for one in known]))
         now = Rows(later.features, later.labels, answers(taught, later, place))
-        found: tuple[Served, Verdict] | None = (
-            fit(task, before, now, **how) if isinstance(task, Binary) else classes.fit(task, before, now, **how)
-        )
+        found: tuple[Served, Verdict] | None
+        if isinstance(task, Multiclass):
+            found = classes.fit(task, before, now, **how)
+        elif (fitted := fit(task, before, now, **how)) is not None:
+            found = on_latest(fitted[0], now), fitted[1]
+        else:
+            found = None
         if found is None:
             waiting[task.name] = f"fewer than {conf.min_positives} of the rarer outcome, or of three, to learn from"
         else:

@@ -190,10 +190,29 @@ def scores() -> tuple[Score, ...]:
         Contender("encoder", 0.769, 0.031, (0.038, 0.014, 0.061), False),
         Contender("combined", 0.781, 0.021, (0.050, 0.029, 0.072), True),
     )
+    choice = (
+        Contender("rule", None, None, None, True, 0.237),
+        Contender("trees", None, None, (-0.123, -0.15, -0.09), False, 0.114),
+    )
     reason = "combined: auroc 0.7810, ahead of the rule by +0.0500 (+0.0290 to +0.0720)"
     return (
         Score("churn", "combined", "3", 1790, 840, 0.312, "auroc", contest, reason, nights, tuple(groups), segments),
         Score("click", "rule", "2", 2000, 0, 0.048, "", (), "", (), (), ()),
+        Score(
+            "fraud",
+            "anomaly",
+            "1",
+            900,
+            9,
+            0.5,
+            "",
+            (),
+            "anomaly, not judged: nobody knows whom it should name",
+            (),
+            (),
+            (),
+        ),
+        Score("next_category", "rule", "1", 2000, 0, 0.31, "top1_accuracy", choice, "trees: behind", (), (), ()),
     )
 
 

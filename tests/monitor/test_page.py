@@ -111,6 +111,8 @@ def test_says_the_numbers() -> None:
         "combined ✓ serves 0.781 +0.050 +0.029 to +0.072 0.021",
         "ahead of the rule by +0.0500 (+0.0290 to +0.0720). Ahead in auroc, 95 % interval, same people.",
         "The ledger does not say how rule, version 2, was chosen.",
+        "anomaly, not judged: nobody knows whom it should name.",
+        "contender right ahead of the rule rule ✓ serves 24 % – trees 11 % -0.123 -0.150 to -0.090",
         "platform: app 700 31 % 29 % 0.770 0.030",
         "activity: 5 or more visits 300 33 % 29 % – 0.030",
         "coupon by purchase 412 46 188 412.00 of 500.00 1,310.50",

@@ -90,6 +90,14 @@ def test_a_contest_in_other_metrics_is_told_as_far_as_it_goes() -> None:
     assert found.contest == (Contender("anomaly", None, None, None, False),)
 
 
+def test_a_choice_among_outcomes_is_told_by_how_often_it_was_right() -> None:
+    figures = {"rule": {"top1_accuracy": 0.3}, "trees": {"top1_accuracy": 0.4, "ahead_of_rule": [0.1, 0.05, 0.15]}}
+    decided = {"rule": json.dumps({"metric": "top1_accuracy"}), "reason": "trees", "metrics": json.dumps(figures)}
+    (found,) = scores(told(), {"churn": decided}, [], [])
+    assert found.chooses
+    assert [one.accuracy for one in found.contest] == [0.3, 0.4]
+
+
 def test_a_score_of_which_nothing_else_is_known() -> None:
     (found,) = scores(told(), {}, [], [])
     assert (found.contest, found.nights, found.groups, found.segments) == ((), (), (), ())

@@ -30,6 +30,7 @@ class Contender:
     ece: float | None
     ahead_of_rule: tuple[float, float, float] | None  #: mean, low, high of 95 %; of the rule itself none
     serves: bool
+    accuracy: float | None = None  #: of a choice among several outcomes, which has no AUROC of its own
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,11 @@ class Score:
     @property
     def words(self) -> str:
         return self.name.replace("_", " ")
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it names one of several outcomes."""
+        return any(one.accuracy is not None for one in self.contest)
 
 
 @dataclass(frozen=True)
@@ -154,7 +160,14 @@ def _contest(metrics: Mapping[str, Mapping[str, Any]], serving: str) -> tuple[Co
         return (known[0], known[1], known[2]) if len(known) == 3 and name != "rule" else None
 
     return tuple(
-        Contender(name, one.get("auroc"), one.get("ece"), ahead(name, one.get("ahead_of_rule", ())), name == serving)
+        Contender(
+            name,
+            one.get("auroc"),
+            one.get("ece"),
+            ahead(name, one.get("ahead_of_rule", ())),
+            name == serving,
+            one.get("top1_accuracy"),
+        )
         for name, one in metrics.items()
     )
 

@@ -2,7 +2,7 @@
 
 Rows are people at instants. Models learn at earlier instants from some of the people; the others tune them there: they
 stop the trees, weigh the two models, calibrate. All contenders are then judged at a later instant whose window nobody
-has seen.
+has seen; what serves is calibrated on it at last.
 
 Legend: B = people, T = tasks.
 """
@@ -87,6 +87,22 @@ def fit(
     verdict = judge(task.metric, happened_B, scores, min_positives=min_positives, seed=seed)
     of_tuning_B = fitted.probabilities(tuning.features, tuning.encoder_B, verdict.winner)
     return replace(fitted, serving=verdict.winner, deciles=calibration.Deciles.of(of_tuning_B)), verdict
+
+
+def on_latest(fitted: Fitted, later: Rows) -> Fitted:
+    """Calibrated anew, with new deciles, on the people who judged.
+
+    Levels move between instants, by season or because the log was shorter then. Only after the verdict, whose figures are those of people whom nothing had seen.
+
+    Where they are too few to calibrate on, everything stays.
+    """
+    later, happened_B = answered(fitted.definition, later)
+    found = calibration.fit(happened_B, fitted.raw(fitted.serving, later.features, later.encoder_B))
+    if found == calibration.Calibration():
+        return fitted
+    moved = replace(fitted, calibrations=fitted.calibrations | {fitted.serving: found})
+    probability_B = moved.probabilities(later.features, later.encoder_B)
+    return replace(moved, deciles=calibration.Deciles.of(probability_B))
 
 
 def answered(task: Binary, rows: Rows) -> tuple[Rows, Counts]:
