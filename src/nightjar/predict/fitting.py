@@ -92,9 +92,8 @@ def fit(
 def on_latest(fitted: Fitted, later: Rows) -> Fitted:
     """Calibrated anew, with new deciles, on the people who judged.
 
-    Levels move between instants, by season or because the log was shorter then. Only after the verdict, whose figures are those of people whom nothing had seen.
-
-    Where they are too few to calibrate on, everything stays.
+    Levels move between instants, by season or because the log was shorter then. Only after the verdict, whose figures
+    are of people whom nothing had seen. Where they are too few to calibrate on, everything stays.
     """
     later, happened_B = answered(fitted.definition, later)
     found = calibration.fit(happened_B, fitted.raw(fitted.serving, later.features, later.encoder_B))
