@@ -126,9 +126,9 @@ def teach(
 
 
 def answers(taught: Heads | None, one: Instant, place: int | None) -> Answers:
-    """What the head of the place says of everybody; without one, one half, which says nothing."""
+    """What the head of the place says of everybody; not a number without one."""
     if taught is None or place is None:
-        return np.full(one.features.num_rows, 0.5)
+        return np.full(one.features.num_rows, np.nan)
     return heads.predict(taught, one.histories, one.instants_B)[:, place]
 
 

@@ -19,7 +19,7 @@ def people(num_people: int, seed: int, *, share: float, says: bool = False) -> R
     buys = random.random(num_people) < share * (1 + orders) / 3.5
     hours = random.uniform(0, 99, num_people)
     rows = features(num_people, num_orders=orders.tolist(), hours_since_last_purchase=hours.tolist())
-    encoder_B = random.random(num_people) if says else np.full(num_people, 0.5)
+    encoder_B = random.random(num_people) if says else np.full(num_people, np.nan)
     return Rows(rows, labels(num_people, purchased_next=buys.tolist()), encoder_B)
 
 
@@ -51,7 +51,7 @@ def test_too_few_people_move_nothing() -> None:
     assert on_latest(before, people(40, 4, share=0.3)) is before
 
 
-def test_an_encoder_that_says_the_same_of_everybody_is_no_contender() -> None:
+def test_where_there_is_no_encoder_it_is_no_contender() -> None:
     silent = fitted(people(3000, 1, share=0.2), people(3000, 2, share=0.2))[1]
     assert silent.contenders.keys() == {RULE, TREES}
     noisy = fitted(people(3000, 1, share=0.2, says=True), people(3000, 2, share=0.2, says=True))[1]

@@ -25,6 +25,9 @@ from nightjar.predict.contest import COMBINED, ENCODER, RULE, TREES, Combination
 from nightjar.predict.task import Binary
 from nightjar.predict.trees import Trees
 
+#: What stands where there is no encoder to combine them with.
+TREES_ALONE = Combination(bias=0.0, trees=1.0, encoder=0.0)
+
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Counts = NDArray[np.int64]
@@ -76,10 +79,12 @@ def fit(
         seed=seed,
         threads=threads,
     )
-    combination = Combination.fit(trees.predict(features_BF[tunes_B]), tuning.encoder_B, said_B)
+    learned: tuple[str, ...] = (TREES,)
+    combination = TREES_ALONE
+    if not np.isnan(earlier.encoder_B).all():
+        learned = (TREES, ENCODER, COMBINED)
+        combination = Combination.fit(trees.predict(features_BF[tunes_B]), tuning.encoder_B, said_B)
     fitted = Fitted(task, RULE, columns, trees, combination, {}, None)
-    # An encoder that says the same of everybody is none.
-    learned = (TREES, ENCODER, COMBINED) if np.ptp(earlier.encoder_B) > 0 else (TREES,)
     for name in (RULE, *learned):
         fitted.calibrations[name] = calibration.fit(said_B, fitted.raw(name, tuning.features, tuning.encoder_B))
     later, happened_B = answered(task, later)
