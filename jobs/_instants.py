@@ -10,12 +10,6 @@ from nightjar.stores.job import Job
 from nightjar.stores.lake import Lake
 
 
-def judged_and_learned(job: Job, lake: Lake, night: date) -> list[date]:
-    """The instant that judges models of people, then those they learn from, as far as the log has days before them."""
-    labels, log = job.conf.labels, lake.days(job.shop, SESSION_EVENTS.name)
-    return [labels.judged_on(night), *(labels.learned_from(night, min(log)) if log else [])]
-
-
 def made_up(job: Job, lake: Lake, at: Partition, besides: Container[date] = ()) -> list[date]:
     """Instants that this night writes although they are not its own: all on a shop's first night, none on later ones.
 
@@ -26,7 +20,8 @@ def made_up(job: Job, lake: Lake, at: Partition, besides: Container[date] = ()) 
         at: the night, of the table whose partitions tell whether there was one before.
         besides: days that the night writes as well, and that therefore tell of no earlier one.
     """
-    instants = judged_and_learned(job, lake, at.day)
+    labels, log = job.conf.labels, lake.days(job.shop, SESSION_EVENTS.name)
+    instants = [labels.judged_on(at.day), *(labels.learned_from(at.day, min(log)) if log else [])]
     before = [day for day in lake.days(job.shop, at.table) if day < at.day]
     is_first = all(day in instants or day in besides for day in before)
     return instants if is_first else []

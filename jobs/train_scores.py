@@ -32,7 +32,7 @@ from nightjar.learn.checkpoint import LoadedModel, fingerprint_of, load_model, s
 from nightjar.predict import anomaly, classes, effects
 from nightjar.predict.contest import Verdict
 from nightjar.predict.exposure import EVENT_COLUMNS, Arms, acts, met, once
-from nightjar.predict.fitting import Rows, fit, on_latest
+from nightjar.predict.fitting import Rows, fit, on_latest, rarer
 from nightjar.predict.qini import trial
 from nightjar.predict.served import Served
 from nightjar.predict.task import Anomaly, Binary, Multiclass, Uplift
@@ -256,11 +256,11 @@ def from_labels(
 def is_answered(task: Binary, known: list[Instant], later: Instant, conf: Predict) -> bool:
     """Whether both outcomes are there at all, among those who are learned from and among those who judge."""
 
-    def rarer(instants: list[Instant]) -> int:
+    def fewest(instants: list[Instant]) -> int:
         outcomes_B = np.concatenate([task.outcomes(one.labels) for one in instants])
-        return min(int((outcomes_B == outcome).sum()) for outcome in (0, 1))
+        return rarer(outcomes_B[~np.isnan(outcomes_B)])
 
-    return min(rarer(known), rarer([later])) >= conf.min_positives
+    return min(fewest(known), fewest([later])) >= conf.min_positives
 
 
 def with_those_of_before(job: Job, due: list[Binary | Multiclass], fingerprint: str) -> list[Binary | Multiclass]:
@@ -275,25 +275,13 @@ def with_those_of_before(job: Job, due: list[Binary | Multiclass], fingerprint: 
 
 
 def instants(job: Job, lake: Lake, night: Partition) -> tuple[Partition | None, list[Partition]]:
-    """The one that judges, and those that are learned from; as far as the lake holds them.
-
-    Where the lake does not hold the days that the settings name, the latest ones before them serve, equally far apart:
-    a shop's first night wrote its instants by its own day, and days may be missing.
-    """
+    """The one that judges, and those that are learned from; as far as the lake holds them."""
     conf, log = job.conf.labels, lake.days(job.shop, SESSION_EVENTS.name)
     held = {day for day in lake.days(job.shop, LABELS.name) if all(lake.has(night.on(day).of(table)) for table in READ)}
     judged = conf.judged_on(night.day)
     if judged not in held:
         return None, []
-    found: list[date] = []
-    for day in sorted(held, reverse=True):
-        is_over = conf.known_by(day) <= judged
-        is_apart = not found or found[-1] - day >= timedelta(days=conf.step_days)
-        is_late = judged - conf.known_by(day) <= timedelta(days=2 * conf.instants * conf.step_days)
-        is_told = day - min(log) >= timedelta(days=conf.min_history_days)
-        if is_over and is_apart and is_late and is_told:
-            found.append(day)
-    return night.on(judged), [night.on(day) for day in found[: conf.instants]]
+    return night.on(judged), [night.on(day) for day in conf.learned_from(night.day, min(log), held)]
 
 
 def pretrained(job: Job, lake: Lake, until: date) -> LoadedModel | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
@@ -195,11 +195,21 @@ class Labels(Section):
         """The night on which an instant's windows are over."""
         return instant + timedelta(days=self.longest_days)
 
-    def learned_from(self, night: date, log_begins: date) -> list[date]:
-        """Instants whose windows end before models are judged, latest first, with enough of the log before them."""
-        latest = self.judged_on(night) - timedelta(days=self.longest_days)
-        days = [latest - timedelta(days=self.step_days * back) for back in range(self.instants)]
-        return [day for day in days if day - log_begins >= timedelta(days=self.min_history_days)]
+    def learned_from(self, night: date, log_begins: date, held: Collection[date] | None = None) -> list[date]:
+        """Instants whose windows end before models are judged, latest first, with enough of the log before them.
+
+        Args:
+            held: days to choose from, where not every day will do. For one that is missing the latest before it serves,
+                as far apart: a shop's first night wrote its instants by its own day.
+        """
+        latest, step = self.judged_on(night) - timedelta(days=self.longest_days), timedelta(days=self.step_days)
+        oldest = max(log_begins + timedelta(days=self.min_history_days), latest - 2 * self.instants * step)
+        found: list[date] = []
+        for back in range((latest - oldest).days + 1):
+            day = latest - timedelta(days=back)
+            if (held is None or day in held) and (not found or found[-1] - day >= step):
+                found.append(day)
+        return found[: self.instants]
 
 
 class Predict(Section):

@@ -65,7 +65,7 @@ def fit(
     """Fit and judge; None where the earlier rows hold too few of either outcome to learn from."""
     earlier, outcomes_B = answered(task, earlier)
     tunes_B = is_tuning(earlier.features.column("user_id"), tuning_share)
-    if min(_rarer(outcomes_B[tunes_B]), _rarer(outcomes_B[~tunes_B])) < min_positives:
+    if min(rarer(outcomes_B[tunes_B]), rarer(outcomes_B[~tunes_B])) < min_positives:
         return None
     columns = Columns.of(earlier.features, sensitive=sensitive)
     features_BF = columns.matrix(earlier.features)
@@ -116,5 +116,6 @@ def answered(task: Binary, rows: Rows) -> tuple[Rows, Counts]:
     return rows.where(known_B), outcomes_B[known_B].astype(np.int64)
 
 
-def _rarer(outcomes_B: Counts) -> int:
+def rarer(outcomes_B: Counts | Floats) -> int:
+    """How many have the rarer of the outcomes 1 and 0."""
     return int(min(outcomes_B.sum(), (1 - outcomes_B).sum()))
