@@ -96,10 +96,11 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Planted:
 def found(instants: Sequence[Instant], chain: Planted) -> dict[str, Any]:
     """Churn beside the chance that was planted, purchases beside BG/NBD, clicks that nobody could make."""
 
-    def best(rows: pa.Table, task: object) -> np.ndarray | None:
+    def best(rows: pa.Table, task: object) -> dict[str, np.ndarray]:
         hours = rows.column("hours_since_last_event").to_numpy()
         known = 1 / (1 + np.exp((200 - hours) / 40))
-        return np.where(np.arange(len(known)) % 3, known, np.nan) if task is CHURN else None
+        of_most = np.where(np.arange(len(known)) % 3, known, np.nan)
+        return {"log": of_most, "habits": of_most} if task is CHURN else {}
 
     *known, later = instants
     tasks, stated = (CHURN, PURCHASE, CLICK), conf()
@@ -114,8 +115,10 @@ def test_the_contest_finds_what_was_planted(found: dict[str, Any]) -> None:
     assert list(churn["contenders"]) == ["rule", "trees", "encoder", "combined", "bg/nbd"]
     assert churn["serving"] == "rule", "the planted truth is the rule itself"
     assert churn["contenders"]["rule"]["ahead"] == [0, 0, 0]
-    assert 0.9 < churn["bayes"]["share"][0] <= churn["bayes"]["share"][2] < 1.1
-    assert churn["bayes"]["people"] == 600
+    assert 0.9 < churn["bayes"]["log"]["share"][0] <= churn["bayes"]["log"]["share"][2] < 1.1
+    assert churn["bayes"]["log"]["people"] == 600
+    mean, high = churn["contenders"]["rule"]["ece_by_chance"]
+    assert 0 < mean < high
     assert "bayes" not in purchase
     assert purchase["contenders"]["trees"]["ahead"][1] > 0.05
     low, point, high = (purchase["contenders"]["trees"]["auroc"][place] for place in (1, 0, 2))

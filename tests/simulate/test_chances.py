@@ -1,4 +1,4 @@
-"""Chances against what simulated people then do, and against a formula worked out by hand."""
+"""Chances, of known habits and of what a log shows, against what people then do and against formulas by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 from nightjar.predict.metrics import auroc
 from nightjar.settings import load_conf
 from nightjar.simulate import Shop
-from nightjar.simulate.people import CHURN_MEAN_DAYS
+from nightjar.simulate.clock import weekday_factor
+from nightjar.simulate.people import ACTIVITY_SIGMA, CHURN_MEAN_DAYS
 
 CONF = load_conf(sets=["simulate.num_people=6000", "simulate.churn_share=0.5"]).simulate
 FIRST = date.fromisoformat(CONF.start)
@@ -46,18 +47,27 @@ def lives() -> dict[str, np.ndarray]:
         "click": chances.click(HORIZON),
         "coupon use": chances.coupon_use(HORIZON),
     }
+    foreseen = shop.truth.foreseen(index[seen], FIRST + timedelta(days=DAY))
+    said |= {
+        "churn foreseen": foreseen.churn(CHURN),
+        "purchase foreseen": foreseen.purchase(HORIZON),
+        "click foreseen": foreseen.click(HORIZON),
+        "coupon use foreseen": foreseen.coupon_use(HORIZON),
+    }
     happened = {name: one[seen] for name, one in found.items()}
-    return {"last": last[seen], "activity": people.activity[seen], **said, **happened}
+    counts = {"num_visits": foreseen.seen.visits_P, "num_orders": foreseen.seen.orders_P}
+    return {"last": last[seen], "activity": people.activity[seen], **counts, **said, **happened}
 
 
+@pytest.mark.parametrize("knowing", ["", " foreseen"])
 @pytest.mark.parametrize(
     ("task", "outcome", "asked"),
     [("churn", "visits", None), ("purchase", "buys", None), ("click", "clicks", "shown"), ("coupon use", "uses", None)],
 )
 def test_what_is_said_happens_as_often(
-    lives: dict[str, np.ndarray], task: str, outcome: str, asked: str | None
+    lives: dict[str, np.ndarray], task: str, outcome: str, asked: str | None, knowing: str
 ) -> None:
-    said, happened = lives[task], lives[outcome] if task != "churn" else ~lives[outcome]
+    said, happened = lives[task + knowing], lives[outcome] if task != "churn" else ~lives[outcome]
     if asked is not None:
         said, happened = said[lives[asked]], happened[lives[asked]]
     assert 0 < happened.sum() < len(happened)
@@ -71,6 +81,31 @@ def test_knowing_the_habits_beats_counting_the_days(lives: dict[str, np.ndarray]
     best = auroc(gone, lives["churn"])
     assert best > auroc(gone, (DAY - lives["last"]).astype(float)) + 0.02
     assert best > auroc(gone, -lives["activity"]) + 0.02
+
+
+@pytest.mark.parametrize(("task", "outcome"), [("churn", "visits"), ("purchase", "buys"), ("coupon use", "uses")])
+def test_what_a_log_shows_tells_less_than_habits_and_more_than_one_count(
+    lives: dict[str, np.ndarray], task: str, outcome: str
+) -> None:
+    happened = lives[outcome] if task != "churn" else ~lives[outcome]
+    sign = -1 if task == "churn" else 1
+    counts = [auroc(happened, sign * lives[name].astype(float)) for name in ("num_visits", "num_orders", "last")]
+    assert max(counts) < auroc(happened, lives[f"{task} foreseen"]) < auroc(happened, lives[task])
+
+
+def test_habits_from_counts_by_a_sum_over_a_finer_grid() -> None:
+    """One person, whose posterior is worked out with nothing shared but the prior's parameters."""
+    shop, day = Shop(CONF.model_copy(update={"churn_share": 0.0})), 20
+    index = np.flatnonzero(shop.truth.people(np.arange(300)).joined == 0)
+    foreseen = shop.truth.foreseen(index, FIRST + timedelta(days=day))
+    person = int(np.argmax(foreseen.seen.visits_P == 4))
+    assert foreseen.seen.visits_P[person] == 4
+    activity = np.exp(np.linspace(-6, 3, 20001))
+    rates = [CONF.sessions_per_person_day * weekday_factor(FIRST + timedelta(days=number)) for number in range(day + 8)]
+    prior = np.exp(-((np.log(activity) + ACTIVITY_SIGMA**2 / 2) ** 2) / (2 * ACTIVITY_SIGMA**2))
+    weights = prior * activity**4 * np.exp(-activity * sum(rates[: day + 1]))
+    expected = np.average(np.exp(-activity * sum(rates[day + 1 :])), weights=weights)
+    assert foreseen.churn(7)[person] == pytest.approx(expected, rel=2e-3)
 
 
 def test_one_silent_day_by_hand() -> None:

@@ -32,9 +32,9 @@ _LEAST = 20
 #: From people at instants and the task to a score of each, higher meaning sooner; fitted on the first, said of both.
 Baseline = Callable[[Rows, Rows, Binary], tuple[Floats, Floats]]
 
-#: From people of the later instant, and the task, to the best score there is: not a number of people whom nobody knows,
-#: None of a task that nobody can work out.
-Best = Callable[[pa.Table, Binary], Floats | None]
+#: From people of the later instant, and the task, to the best scores there are by what each of them knows: not a number
+#: of people whom nobody knows, none of a task that nobody can work out.
+Best = Callable[[pa.Table, Binary], Mapping[str, Floats]]
 
 
 class Held(NamedTuple):
@@ -106,8 +106,8 @@ def _held(
     return Held(later.features, outcomes_B, scores, verdict)
 
 
-def told(held: Held, metric: Metric, *, best: Floats | None = None, seed: int = 1) -> dict[str, Any]:
-    """The numbers of one task; `best` is what the simulator knows of these people."""
+def told(held: Held, metric: Metric, *, best: Mapping[str, Floats] | None = None, seed: int = 1) -> dict[str, Any]:
+    """The numbers of one task; `best` has the best scores of these people, where the simulator knows them."""
     outcomes_B = held.outcomes_B
     contenders = {}
     for name, scores_B in held.scores.items():
@@ -115,6 +115,7 @@ def told(held: Held, metric: Metric, *, best: Floats | None = None, seed: int = 
         contenders[name] = {
             "auroc": interval(metrics.bootstrap(metrics.auroc, outcomes_B, scores_B, seed=seed)),
             **{key: number(said[key]) for key in ("average_precision", "log_loss", "ece", "lift_first_decile")},
+            "ece_by_chance": rounded(metrics.calibration_error_by_chance(scores_B)),
             "ahead": interval(_ahead(held, name, metric, seed)),
             "reliability": _reliability(outcomes_B, scores_B),
             "gain": rounded(metrics.lift_and_gain(outcomes_B, scores_B, num_bins=20).gain),
@@ -129,7 +130,7 @@ def told(held: Held, metric: Metric, *, best: Floats | None = None, seed: int = 
         "contenders": contenders,
         "slices": _slices(held, seed),
     }
-    return found | ({} if best is None else {"bayes": _bayes(held, best, seed)})
+    return found | ({"bayes": {name: _bayes(held, best_B, seed) for name, best_B in best.items()}} if best else {})
 
 
 def _ahead(held: Held, name: str, metric: Metric, seed: int) -> Interval:
@@ -157,7 +158,7 @@ def _slices(held: Held, seed: int) -> dict[str, Any]:
 
 
 def _bayes(held: Held, best_B: Floats, seed: int) -> dict[str, Any]:
-    """How far the best model gets on the way from a coin's AUROC to that of the best score there is.
+    """How far the best model gets on the way from a coin's AUROC to that of one of the best scores.
 
     Measured on the people whom the simulator knows; the interval is over resampled people, both on the same ones.
     """
@@ -205,7 +206,6 @@ def measured(
         if isinstance(one, str):
             found[name] = {"not_judged": one}
             continue
-        known_best = None if best is None else best(one.features, task)
-        found[name] = told(one, task.metric, best=known_best, seed=seed)
+        found[name] = told(one, task.metric, best=best and best(one.features, task), seed=seed)
     days = {"judged": later.day.isoformat(), "learned": [one.day.isoformat() for one in known]}
     return {**days, "with_encoder": encoder is not None, "tasks": found}

@@ -102,4 +102,4 @@ def headline(numbers: Mapping[str, Any]) -> dict[str, Any]:
 def best_of(one: Mapping[str, Any]) -> dict[str, Any]:
     best = one["contenders"][one["best"]]
     said = {"best": one["best"], "auroc": best["auroc"], "ahead": best["ahead"]}
-    return said | ({"of_bayes": one["bayes"]["share"]} if "bayes" in one else {})
+    return said | ({"of_bayes": one["bayes"]["log"]["share"]} if "bayes" in one else {})

@@ -7,7 +7,7 @@ thrown. Two are learned from, the third judges; the second is judged too, learne
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
@@ -42,6 +42,8 @@ from nightjar.predict.tasks.purchase import PURCHASE
 from nightjar.prep.pseudonyms import pseudonyms
 from nightjar.settings import Conf
 from nightjar.simulate import Shop
+from nightjar.simulate.chances import Chances
+from nightjar.simulate.posterior import Foreseen
 from nightjar.simulate.visits import CAMPAIGN_DAYS, CAMPAIGN_EVERY_DAYS, CAMPAIGN_FIRST_DAY
 from nightjar.stores.home import Home
 from nightjar.stores.lake import Lake
@@ -58,6 +60,9 @@ LABEL_SHARES = {0.01: 5, 0.1: 3, 1.0: 1}
 SEEDS = (1, 2, 3)
 
 RESPONSE, TRUTH = "response", "truth"
+
+#: What a best score knows.
+LOG, HABITS = "log", "habits"
 
 
 class World(NamedTuple):
@@ -82,26 +87,33 @@ class World(NamedTuple):
         return self.shop.first + timedelta(days=CAMPAIGN_FIRST_DAY + campaign * CAMPAIGN_EVERY_DAYS - 1)
 
     def best(self, day: date, conf: Conf) -> Best:
-        """Bayes' rule on habits and silence, as `nightjar.simulate.chances` has it; None of an open cart."""
+        """Bayes' rule on silence and habits, and on silence and what else the log shows; nothing of an open cart."""
 
-        def score(features: pa.Table, task: Binary) -> Floats | None:
+        def scores(features: pa.Table, task: Binary) -> dict[str, Floats]:
+            if task.name not in WAYS:
+                return {}
             known_B = (places_B := self.places(features)) >= 0
             silent_B = np.floor(numbers(features, "hours_since_last_event") / 24).astype(np.int64)
             last_B = self.shop.truth.day_number(day) - silent_B
-            chances = self.shop.truth.chances(places_B[known_B], last_B[known_B], day)
-            ways = {
-                CHURN.name: chances.churn,
-                PURCHASE.name: chances.purchase,
-                CLICK.name: chances.click,
-                COUPON.name: chances.coupon_use,
+            ways: dict[str, Chances | Foreseen] = {
+                LOG: self.shop.truth.foreseen(places_B[known_B], day),
+                HABITS: self.shop.truth.chances(places_B[known_B], last_B[known_B], day),
             }
-            if task.name not in ways:
-                return None
-            found_B = np.full(features.num_rows, np.nan)
-            found_B[known_B] = ways[task.name](task.window_days(conf.labels))
-            return found_B
+            found = {name: np.full(features.num_rows, np.nan) for name in ways}
+            for name, way in ways.items():
+                found[name][known_B] = WAYS[task.name](way, task.window_days(conf.labels))
+            return found
 
-        return score
+        return scores
+
+
+#: How a task's best score is asked for.
+WAYS: dict[str, Callable[[Chances | Foreseen, int], Floats]] = {
+    CHURN.name: lambda best, days: best.churn(days),
+    PURCHASE.name: lambda best, days: best.purchase(days),
+    CLICK.name: lambda best, days: best.click(days),
+    COUPON.name: lambda best, days: best.coupon_use(days),
+}
 
 
 def measure(where: Where, sets: Sequence[str] = SETS) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -36,6 +37,9 @@ from nightjar.simulate.noise import Floats, Ints
 from nightjar.simulate.people import CHURN_MEAN_DAYS, People
 from nightjar.simulate.records import BANNER_SHARE, CLICK_SHARE, CLICK_SHARE_TREATED
 from nightjar.simulate.visits import NO_CAMPAIGN, Behaviour, campaign_of
+
+#: Of those who will leave, on each day.
+_HAZARD = 1.0 / CHURN_MEAN_DAYS
 
 #: Expected events of each person on a day, if the person is there.
 Rate = Callable[[int], Floats]
@@ -65,16 +69,23 @@ class Chances:
 
     def click(self, days: int) -> Floats:
         """At least one click of those who are shown a banner; NaN where hardly any banner is expected."""
+        shown = self.shown(days)
+        found: Floats = np.divide(self.clicked(days), shown, out=np.full(len(shown), np.nan), where=shown > 0)
+        return found
+
+    def clicked(self, days: int) -> Floats:
+        """At least one click on a banner."""
 
         def clicks(coupon: bool) -> Rate:
             return lambda day: self._shown(day) * self._clicking(coupon)
 
+        return self._averaged(lambda coupon: 1 - self._none(clicks(coupon), days))
+
+    def shown(self, days: int) -> Floats:
+        """At least one banner; exactly 0 while no campaign runs."""
         if all(campaign_of(self.day + 1 + day) == NO_CAMPAIGN for day in range(days)):
-            return np.full(len(self.people), np.nan)
-        clicked = self._averaged(lambda coupon: 1 - self._none(clicks(coupon), days))
-        shown = 1 - self._none(self._shown, days)
-        found: Floats = np.divide(clicked, shown, out=np.full(len(shown), np.nan), where=shown > 0)
-        return found
+            return np.zeros(len(self.people))
+        return 1 - self._none(self._shown, days)
 
     def coupon_use(self, days: int) -> Floats:
         """At least one order of a visit in which a coupon was claimed."""
@@ -107,17 +118,29 @@ class Chances:
 
     def _none(self, rate: Rate, days: int) -> Floats:
         """The chance of no such event in so many days, given the silence since the latest visit."""
-        hazard = 1.0 / CHURN_MEAN_DAYS
-        may_leave = np.where(self.people.in_ring, 0.0, self.conf.churn_share)
-        leaver = may_leave * (1 - hazard) ** np.maximum(self.last - self.people.joined, 0)
-        stayer, gone = 1.0 - may_leave, np.zeros(len(self.people))
-        until_now = leaver + stayer
-        for day in range(int(self.last.min(initial=self.day)) + 1, self.day + days + 1):
-            after = day > self.last
-            quiet = np.where(after, np.exp(-(self._visits(day) if day <= self.day else rate(day))), 1.0)
-            gone = gone + np.where(after, hazard * leaver, 0.0)
-            leaver = leaver * np.where(after, 1 - hazard, 1.0) * quiet
+        gone, leaver, stayer = self._whereabouts
+        for day in range(self.day + 1, self.day + days + 1):
+            quiet = np.exp(-rate(day))
+            gone = gone + _HAZARD * leaver
+            leaver = leaver * (1 - _HAZARD) * quiet
             stayer = stayer * quiet
-            if day == self.day:
-                until_now = gone + leaver + stayer
-        return np.asarray((gone + leaver + stayer) / until_now)
+        return np.asarray((gone + leaver + stayer) / self.silence)
+
+    @property
+    def silence(self) -> Floats:
+        """The chance of no visit since the latest one, up to a factor that does not depend on habits."""
+        return np.asarray(sum(self._whereabouts))
+
+    @cached_property
+    def _whereabouts(self) -> tuple[Floats, Floats, Floats]:
+        """Shares of silent lives at the instant: of who has left, who will, and who stays; they add up to `silence`."""
+        may_leave = np.where(self.people.in_ring, 0.0, self.conf.churn_share)
+        leaver = may_leave * (1 - _HAZARD) ** np.maximum(self.last - self.people.joined, 0)
+        stayer, gone = 1.0 - may_leave, np.zeros(len(self.people))
+        for day in range(int(self.last.min(initial=self.day)) + 1, self.day + 1):
+            after = day > self.last
+            quiet = np.where(after, np.exp(-self._visits(day)), 1.0)
+            gone = gone + np.where(after, _HAZARD * leaver, 0.0)
+            leaver = leaver * np.where(after, 1 - _HAZARD, 1.0) * quiet
+            stayer = stayer * quiet
+        return gone, leaver, stayer

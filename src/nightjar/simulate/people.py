@@ -20,6 +20,8 @@ JOIN_MEAN_DAYS = 45.0
 CHURN_MEAN_DAYS = 60.0
 ACTIVITY_SIGMA = 1.0
 MAX_ACTIVITY = 12.0
+#: Probability that a visit ends in an order, without coupon: evenly between these.
+LEAST_BUYING, MOST_BUYING = 0.05, 0.17
 RING_ITEMS = 5
 RING_ACTIVITY = 1.4
 #: The uplift of a coupon on the probability that a visit ends in an order is MAX_UPLIFT x sensitivity squared.
@@ -79,7 +81,7 @@ class Population:
             style=noise.below(NUM_STYLES, Stream.PERSON_STYLE, index),
             thread=noise.below(self._catalogue.num_items, Stream.PERSON_THREAD, index, 0),
             home=np.searchsorted(_HOME_SHARES, noise.uniform(Stream.PERSON_PLATFORM, index), side="right"),
-            buying=np.where(in_ring, 0.6, 0.05 + 0.12 * noise.uniform(Stream.PERSON_BUYING, index)),
+            buying=np.where(in_ring, 0.6, self._buying(index)),
             uplift=np.where(in_ring, 0.0, MAX_UPLIFT * sensitivity**2),
             agent=noise.below(1000, Stream.PERSON_AGENT, index),
             address=np.where(in_ring, noise.bits(Stream.FRAUD, self.ring_group(index), 1), address),
@@ -126,6 +128,9 @@ class Population:
     def _activity(self, index: Ints) -> Floats:
         draws = self._noise.normal(Stream.PERSON_ACTIVITY, index)
         return np.minimum(np.exp(ACTIVITY_SIGMA * draws - ACTIVITY_SIGMA**2 / 2.0), MAX_ACTIVITY)
+
+    def _buying(self, index: Ints) -> Floats:
+        return LEAST_BUYING + (MOST_BUYING - LEAST_BUYING) * self._noise.uniform(Stream.PERSON_BUYING, index)
 
     def _favourites(self, index: Ints) -> Ints:
         num = self._catalogue.num_categories

@@ -13,6 +13,7 @@ from nightjar.simulate.chances import Chances
 from nightjar.simulate.lines import address_id, campaign_id, device_id, user_id
 from nightjar.simulate.noise import Bools, Floats, Ints
 from nightjar.simulate.people import PLATFORMS, TASTE_WEIGHTS, WEB, People, Population
+from nightjar.simulate.posterior import Foreseen, seen
 from nightjar.simulate.visits import (
     AFTER_SUCCESSION,
     AFTER_THREAD,
@@ -98,6 +99,11 @@ class Truth:
     def chances(self, index: Ints, last: Ints, day: date) -> Chances:
         """What becomes of people, given their habits and the latest day of a visit, counted from the shop's first."""
         return Chances(self._conf, self._behaviour, self._population.people(index), last, self.day_number(day))
+
+    def foreseen(self, index: Ints, day: date) -> Foreseen:
+        """The same, given what these people did up to the day instead of their habits; all were seen by then."""
+        people, number = self._population.people(index), self.day_number(day)
+        return Foreseen(self._conf, self._behaviour, people, seen(self._behaviour, people, number), number)
 
     def day_number(self, day: date) -> int:
         """Days from the shop's first."""
