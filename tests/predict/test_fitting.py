@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from tests.predict.people import features, labels
 
 from nightjar.predict.bundle import Fitted
 from nightjar.predict.contest import COMBINED, ENCODER, RULE, TREES, Verdict
-from nightjar.predict.fitting import Rows, fit, on_latest
+from nightjar.predict.fitting import Rows, fit, groups, is_tuning, on_latest
 from nightjar.predict.tasks.purchase import PURCHASE
 
 
@@ -44,6 +45,15 @@ def test_levels_that_moved_are_those_of_the_latest_people() -> None:
     assert after.deciles is not None
     tenths = np.bincount(after.deciles.number(after.probabilities(*of_tomorrow)), minlength=11)[1:]
     assert tenths.min() > 100
+
+
+def test_groups_are_whole_people_and_the_first_are_those_who_tune() -> None:
+    names = pa.chunked_array([pa.array([f"p-{number % 2000}" for number in range(6000)])])
+    found = groups(names, 0.25)
+    np.testing.assert_array_equal(found == 0, is_tuning(names, 0.25))
+    assert (found.reshape(3, 2000) == found[:2000]).all()
+    shares = np.bincount(found) / len(found)
+    assert shares == pytest.approx([0.25] + 4 * [0.75 / 4], abs=0.03)
 
 
 def test_too_few_people_move_nothing() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nightjar.predict.metrics import log_loss
 from nightjar.predict.trees import MAX_ROUNDS, Trees
 
 
@@ -61,6 +62,43 @@ def test_contributions_name_the_columns_that_decide_and_add_up() -> None:
     probabilities_B = trees.predict(rows_BF)
     rest_B = np.log(probabilities_B / (1 - probabilities_B)) - moved_BF.sum(1)
     assert rest_B == pytest.approx(rest_B[0])  # the average of all people, the same for each
+
+
+def test_a_committee_says_of_each_what_the_member_says_that_has_not_seen_them() -> None:
+    rows_BF, outcomes_B = planted(1500, 8)
+    groups_B = np.arange(1500) % 3
+    how = {"names": ["a", "b", "c"], "categorical": [2], "threads": 1}
+    trees, unseen_B = Trees.cross_fit(rows_BF, outcomes_B, groups_B, seed=1, **how)
+    out_B = groups_B == 1
+    tuning = (rows_BF[out_B], outcomes_B[out_B])
+    member = Trees.fit(rows_BF[~out_B], outcomes_B[~out_B], tuning=tuning, seed=2, **how)
+    np.testing.assert_array_equal(unseen_B[out_B], member.predict(rows_BF[out_B]))
+    kept = Trees(trees.text)
+    np.testing.assert_array_equal(kept.predict(rows_BF), trees.predict(rows_BF))
+    assert kept.num_trees > member.num_trees
+    probabilities_B = trees.predict(rows_BF)
+    rest_B = np.log(probabilities_B / (1 - probabilities_B)) - trees.contributions(rows_BF).sum(1)
+    assert rest_B == pytest.approx(rest_B[0])
+    assert (probabilities_B.min(), probabilities_B.max()) != (0, 1)
+
+
+def test_a_committee_is_ahead_of_its_members() -> None:
+    rows_BF, outcomes_B = planted(1200, 9, strength=0.6)
+    later_BF, happened_B = planted(4000, 10, strength=0.6)
+    how = {"names": ["a", "b", "c"], "categorical": [2], "seed": 1, "threads": 1}
+    groups_B = np.arange(1200) % 5
+    whole = Trees.cross_fit(rows_BF, outcomes_B, groups_B, **how)[0]
+    ours = log_loss(happened_B, whole.predict(later_BF))
+    alone = [
+        Trees.fit(
+            rows_BF[groups_B != group],
+            outcomes_B[groups_B != group],
+            tuning=(rows_BF[groups_B == group], outcomes_B[groups_B == group]),
+            **how,
+        )
+        for group in range(5)
+    ]
+    assert ours < np.mean([log_loss(happened_B, one.predict(later_BF)) for one in alone])
 
 
 def test_of_several_classes_one_probability_each() -> None:

@@ -1,8 +1,8 @@
 """A yes or no from rows to a fitted model and a verdict: the only trainer there is, whatever the question.
 
-Rows are people at instants. Models learn at earlier instants from some of the people; the others tune them there: they
-stop the trees, weigh the two models, calibrate. All contenders are then judged at a later instant whose window nobody
-has seen; what serves is calibrated on it at last.
+Rows are people at instants. Models learn at earlier instants from some of the people, and are weighed and calibrated on
+what they say of the others: heads leave one group of people out, trees each of them in turn. All contenders are then
+judged at a later instant whose window nobody has seen; what serves is calibrated on it at last.
 
 Legend: B = people, T = tasks.
 """
@@ -45,9 +45,20 @@ class Rows(NamedTuple):
         return Rows(self.features.filter(mask), self.labels.filter(mask), self.encoder_B[which_B])
 
 
+#: Groups of people, each unseen by one member of the trees; the first one is unseen by the heads.
+NUM_GROUPS = 5
+
+
 def is_tuning(user_ids: pa.ChunkedArray, share: float) -> Flags:
     """Who tunes: the same people at every instant, drawn by a hash of their pseudonym."""
     found: Flags = hashed_share(user_ids.combine_chunks()) < share
+    return found
+
+
+def groups(user_ids: pa.ChunkedArray, share: float) -> Counts:
+    """0 for those who tune, the others evenly 1 to `NUM_GROUPS` - 1, by the same hash."""
+    places_B = (hashed_share(user_ids.combine_chunks()) - share) / (1 - share)
+    found: Counts = np.where(places_B < 0, 0, 1 + np.floor(places_B * (NUM_GROUPS - 1))).astype(np.int64)
     return found
 
 
@@ -68,30 +79,31 @@ def fit(
     if min(rarer(outcomes_B[tunes_B]), rarer(outcomes_B[~tunes_B])) < min_positives:
         return None
     columns = Columns.of(earlier.features, sensitive=sensitive)
-    features_BF = columns.matrix(earlier.features)
-    tuning, said_B = earlier.where(tunes_B), outcomes_B[tunes_B]
-    trees = Trees.fit(
-        features_BF[~tunes_B],
-        outcomes_B[~tunes_B],
-        tuning=(features_BF[tunes_B], said_B),
+    trees, unseen_B = Trees.cross_fit(
+        columns.matrix(earlier.features),
+        outcomes_B,
+        groups(earlier.features.column("user_id"), tuning_share),
         names=columns.names,
         categorical=columns.categorical,
         seed=seed,
         threads=threads,
     )
-    learned: tuple[str, ...] = (TREES,)
+    #: contender -> what it says of people who did not teach it, and what became of them
+    said = {RULE: (task.rule.score(earlier.features), outcomes_B), TREES: (unseen_B, outcomes_B)}
     combination = TREES_ALONE
     if not np.isnan(earlier.encoder_B).all():
-        learned = (TREES, ENCODER, COMBINED)
-        combination = Combination.fit(trees.predict(features_BF[tunes_B]), tuning.encoder_B, said_B)
-    fitted = Fitted(task, RULE, columns, trees, combination, {}, None)
-    for name in (RULE, *learned):
-        fitted.calibrations[name] = calibration.fit(said_B, fitted.raw(name, tuning.features, tuning.encoder_B))
+        trees_B, encoder_B, happened_B = unseen_B[tunes_B], earlier.encoder_B[tunes_B], outcomes_B[tunes_B]
+        combination = Combination.fit(trees_B, encoder_B, happened_B)
+        said[ENCODER] = encoder_B, happened_B
+        said[COMBINED] = combination.apply(trees_B, encoder_B), happened_B
+    calibrations = {name: calibration.fit(happened_B, said_B) for name, (said_B, happened_B) in said.items()}
+    fitted = Fitted(task, RULE, columns, trees, combination, calibrations, None)
     later, happened_B = answered(task, later)
-    scores = {name: fitted.probabilities(later.features, later.encoder_B, name) for name in fitted.calibrations}
+    scores = {name: fitted.probabilities(later.features, later.encoder_B, name) for name in calibrations}
     verdict = judge(task.metric, happened_B, scores, min_positives=min_positives, seed=seed)
-    of_tuning_B = fitted.probabilities(tuning.features, tuning.encoder_B, verdict.winner)
-    return replace(fitted, serving=verdict.winner, deciles=calibration.Deciles.of(of_tuning_B)), verdict
+    winner = verdict.winner
+    deciles = calibration.Deciles.of(calibrations[winner].apply(said[winner][0]))
+    return replace(fitted, serving=winner, deciles=deciles), verdict
 
 
 def on_latest(fitted: Fitted, later: Rows) -> Fitted:
