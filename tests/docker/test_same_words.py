@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tests.ops.whole_nights import same_words, server_contents, warehouse_contents
@@ -32,3 +33,7 @@ def test_one_other_row_is_seen() -> None:
     assert same_words(first) != same_words(second)
     one, other = ({"items": [f'{{"id": 1, "publish_id": "{name}"}}']} for name in "ab")
     assert same_words(one) == same_words(other), "a publication's name is no difference"
+    in_file, in_server = (
+        {"crm_users": [json.dumps({"payload": text})]} for text in ('{"price":42.0}', '{"price": 42}')
+    )
+    assert same_words(in_file) == same_words(in_server), "JSON has one kind of number"

@@ -99,7 +99,7 @@ def same_words(found: dict[str, list[str]]) -> dict[str, list[str]]:
     def plain(text: str) -> str:
         row = {name: value for name, value in json.loads(text).items() if name not in NAMES}
         if isinstance(row.get("payload"), str):
-            row["payload"] = json.loads(row["payload"])
+            row["payload"] = json.loads(row["payload"], parse_int=float)  # 42 is 42.0
         return json.dumps(row, sort_keys=True)
 
     return {name: sorted(map(plain, rows)) for name, rows in found.items() if not PART.search(name)}
