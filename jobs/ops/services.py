@@ -40,6 +40,8 @@ LOOPBACK = "127.0.0.1"
 LISTEN, MLFLOW_LISTEN, HOST = "NIGHTJAR_LISTEN", "NIGHTJAR_MLFLOW_LISTEN", "NIGHTJAR_HOST"
 TOKEN = "NIGHTJAR_SERVICES"  # noqa: S105 - the variable's name
 #: The scheduler would also serve its tasks' logs, on every interface; the API server reads them from the same disk.
+#: Of Airflow's lineage events, a quarter of a megabyte a night: most of a year.
+MAX_EVENTS_BYTES = 64 * 2**20
 COMPONENTS = {"api-server": (), "scheduler": ("--skip-serve-logs",), "dag-processor": ()}
 
 
@@ -149,6 +151,12 @@ def api(home: Home, running: Running) -> AirflowApi:
     return AirflowApi(running.airflow_url, USER, password)
 
 
+def turn_over(events: Path) -> None:
+    """Put a file of events aside once it is large; the one that was put aside before it goes."""
+    if events.exists() and events.stat().st_size > MAX_EVENTS_BYTES:
+        events.replace(events.with_suffix(f".1{events.suffix}"))
+
+
 def airflow_variables(home: Home, running: Running) -> dict[str, str]:
     """Airflow's whole configuration; there is no airflow.cfg to edit."""
     port, inside = running.airflow_port, running.airflow_url
@@ -234,6 +242,7 @@ def start_airflow(
     variables = environment(home, running, source=source, raw=raw)
     migrate(home, variables)
     home.airflow_events.parent.mkdir(parents=True, exist_ok=True)
+    turn_over(home.airflow_events)
     running.save(home)
     try:
         _spawn_airflow(home, running, "api-server", variables)

@@ -100,6 +100,22 @@ def stat_mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
+def test_events_are_put_aside_before_they_fill_a_disk(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "MAX_EVENTS_BYTES", 10)
+    events = home.airflow_events
+    events.parent.mkdir(parents=True)
+    services.turn_over(events)
+    for night in ("first", "second", "third"):
+        with events.open("a") as file:
+            file.write(f"{night} night\n")
+        services.turn_over(events)
+    assert sorted(path.name for path in events.parent.iterdir()) == ["airflow.1.jsonl"]
+    assert events.with_name("airflow.1.jsonl").read_text() == "third night\n"
+    events.write_text("short\n")
+    services.turn_over(events)
+    assert events.read_text() == "short\n"
+
+
 def test_airflow_listens_to_this_machine_only(home: Home) -> None:
     variables = services.airflow_variables(home, services.Running("token", 8181))
     assert variables["AIRFLOW__API__HOST"] == "127.0.0.1"
