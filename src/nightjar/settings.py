@@ -217,7 +217,7 @@ class Predict(Section):
 
     tasks: Words  # of `nightjar.predict.tasks`; none: nothing is foretold
     sensitive: Words  # columns that the contract calls sensitive and that may enter a model all the same
-    tuning_share: Share  # of people, who stop trees, weigh models and calibrate
+    tuning_share: Share  # of people, whom heads do not learn from: they stop them, weigh and calibrate
     min_positives: Count  # of the rarer outcome among those who learn, tune and judge; fewer: the task waits
     max_age_days: Count  # an older model is trained anew
     epochs: Annotated[int, Field(ge=0)]  # of the heads, at most
