@@ -28,10 +28,14 @@ from nightjar.learn.models import SequenceModel
 from nightjar.learn.surprise import surprise
 from nightjar.learn.vocabulary import Vocabulary
 from nightjar.predict.accounts import with_accounts
+from nightjar.predict.cases import CASES, read_cases, with_cases
 from nightjar.predict.fitting import is_tuning
 from nightjar.predict.task import SURPRISE, Binary
-from nightjar.settings import Predict, Source
+from nightjar.prep.pseudonyms import pseudonyms
+from nightjar.settings import Conf, Predict, Source
+from nightjar.stores.home import Home
 from nightjar.stores.lake import Lake
+from nightjar.stores.secrets import pseudonym_key
 
 #: Rows of `sequences` that are read at once.
 _READ_ROWS = 2**16
@@ -44,7 +48,7 @@ class Instant(NamedTuple):
 
     day: date
     features: pa.Table
-    labels: pa.Table  #: as they are in the lake; of a night, without rows
+    labels: pa.Table  #: as they are in the lake, with cases; of a night, without rows
     histories: Histories
     seconds: int  #: of the instant, since 1970-01-01 UTC
 
@@ -58,13 +62,39 @@ class Instant(NamedTuple):
         return np.full(self.features.num_rows, self.seconds, np.int64)
 
 
+class Cases(NamedTuple):
+    """What the shop found out about its people."""
+
+    people: pa.Table  #: `nightjar.predict.cases.CASES`, by pseudonym; empty where the shop keeps no list
+    window_days: int  #: after an instant, in which a case counts
+
+    @classmethod
+    def of(cls, home: Home, conf: Conf) -> Cases:
+        """Those of the list that `predict.cases` names, a path as seen from NIGHTJAR_HOME.
+
+        Raises:
+            BadInput: the list cannot be read.
+        """
+        if not conf.predict.cases:
+            return cls(CASES.empty_table(), conf.labels.longest_days)
+        told = read_cases(home.root / conf.predict.cases)
+        named = pseudonyms(pseudonym_key(home), "user", told.column("user_id").combine_chunks())[1]
+        return cls(told.set_column(0, "user_id", named), conf.labels.longest_days)
+
+
+def labels_of(lake: Lake, at: Partition, cases: Cases) -> pa.Table:
+    """The day's `labels`, with what the shop found out."""
+    members = up_to(lake, IDENTITY, at) if cases.people.num_rows else arrow_schema(IDENTITY).empty_table()
+    return with_cases(rows(lake, LABELS, at), cases.people, members, window_days=cases.window_days)
+
+
 def read_instant(
-    source: Source, lake: Lake, at: Partition, vocabulary: Vocabulary | None, *, labelled: bool
+    source: Source, lake: Lake, at: Partition, vocabulary: Vocabulary | None, *, cases: Cases | None = None
 ) -> Instant:
-    """Read one day: with labels those who have any, otherwise everybody; without a vocabulary nobody has a history."""
+    """Read one day: with `cases` those who have labels, otherwise everybody; no vocabulary, no histories."""
     features, labels = rows(lake, USER_FEATURES, at), arrow_schema(LABELS).empty_table()
-    if labelled:
-        told = rows(lake, LABELS, at)
+    if cases is not None:
+        told = labels_of(lake, at, cases)
         places = pc.index_in(features.column("user_id"), told.column("user_id").combine_chunks())
         features, labels = features.filter(pc.is_valid(places)), told.take(pc.drop_null(places))
     user_ids = features.column("user_id").combine_chunks()

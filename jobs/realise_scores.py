@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from _people import rows
+from _people import Cases, labels_of, rows
 from nightjar.contracts import (
     DECISIONS,
     FORETOLD,
@@ -41,7 +41,7 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     if missing := [table.name for table in READ if not lake.has(at.of(table))]:
         job.log.info("%s is not judged: it has no %s", at.day, " and no ".join(missing))
         return said | {"reason": f"it has no {' and no '.join(missing)}"}
-    told, labels = rows(lake, FORETOLD, at), rows(lake, LABELS, at)
+    told, labels = rows(lake, FORETOLD, at), labels_of(lake, at, Cases.of(job.home, job.conf))
     found = judge(told, labels, rows(lake, USER_FEATURES, at), job.conf.labels, day=at.day)
     decided = arrow_schema(DECISIONS).empty_table()
     if lake.has(at.of(DECISIONS)) and job.was_published(at):

@@ -62,7 +62,7 @@ def foretold(
 ) -> tuple[pa.Table, int]:
     """One task's rows, and how many people were looked at."""
     encoder = load_encoder(folder)
-    one = read_instant(job.source, lake, night, encoder and encoder.vocabulary, labelled=False)
+    one = read_instant(job.source, lake, night, encoder and encoder.vocabulary)
     num_people = one.features.num_rows
     one = one.where(TASKS[served.task].serves(one.features, job.conf.labels))
     said_B = np.full(one.features.num_rows, 0.5)

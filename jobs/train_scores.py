@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from _people import Encoder, Instant, answers, read_instant, rows, save_heads, teach, up_to, with_suspicions
+from _people import Cases, Encoder, Instant, answers, read_instant, rows, save_heads, teach, up_to, with_suspicions
 from nightjar.contracts import IDENTITY, LABELS, PROMOTIONS, SEQUENCES, SESSION_EVENTS, USER_FEATURES, Partition
 from nightjar.learn.checkpoint import LoadedModel, fingerprint_of, load_model, save_model
 from nightjar.predict import anomaly, classes, effects
@@ -37,6 +37,7 @@ from nightjar.predict.qini import trial
 from nightjar.predict.served import Served
 from nightjar.predict.task import Anomaly, Binary, Multiclass, Uplift
 from nightjar.predict.tasks import Task, named
+from nightjar.predict.tasks.fraud_case import FRAUD_CASE
 from nightjar.settings import Predict
 from nightjar.stores.job import Job, arguments, run
 from nightjar.stores.lake import Lake, batches
@@ -62,6 +63,9 @@ def main(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     tasks = named(job.conf.predict.tasks)
     due = [task for task in tasks if is_due(job, night, task)]
     waiting: dict[str, str] = {}
+    if FRAUD_CASE in due and not job.conf.predict.cases:
+        due.remove(FRAUD_CASE)
+        waiting[FRAUD_CASE.name] = "no list of cases: predict.cases names none"
     verdicts: dict[str, Verdict] = {}
     for candidate in candidates(job, lake, night, due, waiting):
         kept(job, lake, night, candidate)
@@ -101,7 +105,7 @@ def candidates(job: Job, lake: Lake, night: Partition, due: list[Task], waiting:
 def from_night(job: Job, lake: Lake, night: Partition, task: Anomaly, waiting: dict[str, str]) -> Iterator[Candidate]:
     """What needs no labels."""
     encoder = recommender(job)
-    one = read_instant(job.source, lake, night, encoder and encoder.vocabulary, labelled=False)
+    one = read_instant(job.source, lake, night, encoder and encoder.vocabulary)
     one = one.where(task.serves(one.features, job.conf.labels))
     one = with_suspicions(lake, night, one, encoder, job.conf.train.seed)
     found = anomaly.fit(task, one.features)
@@ -204,9 +208,10 @@ def from_labels(
         too_short = "the log is too short for an instant to learn from and a later one to judge on"
         waiting |= dict.fromkeys((task.name for task in tasks), too_short)
         return
-    encoder, conf = pretrained(job, lake, judged.day), job.conf.predict
+    encoder, conf, cases = pretrained(job, lake, judged.day), job.conf.predict, Cases.of(job.home, job.conf)
     fingerprint = fingerprint_of(
         conf.model_dump(mode="json", exclude={"force", "max_age_days", "tasks"}),
+        hashlib.sha256(json.dumps(cases.people.to_pylist(), default=str).encode()).hexdigest(),
         [(str(at.of(table)), lake.entry(at.of(table)).content_hash) for at in (judged, *earlier) for table in READ],
         encoder and encoder.vocabulary.digest,
     )
@@ -215,8 +220,8 @@ def from_labels(
     job.log.info(
         "people of %s judge what is learned from %s, %s", judged.day, days, "with heads" if encoder else "trees"
     )
-    known = [read_instant(job.source, lake, at, encoder and encoder.vocabulary, labelled=True) for at in earlier]
-    later = read_instant(job.source, lake, judged, encoder and encoder.vocabulary, labelled=True)
+    known = [read_instant(job.source, lake, at, encoder and encoder.vocabulary, cases=cases) for at in earlier]
+    later = read_instant(job.source, lake, judged, encoder and encoder.vocabulary, cases=cases)
     # Heads that nobody's answers teach would cost their lesson every night: such a task stays due.
     yes_or_no = [task for task in tasks if isinstance(task, Binary) and is_answered(task, known, later, conf)]
     taught = None

@@ -230,6 +230,8 @@ class Predict(Section):
     #: campaigns that those see whom the lot left out
     trial_control: str = Field(json_schema_extra=OPERATOR)
     trial_propensity: Share  # the lot's chance of an offer
+    #: a list of confirmed cases of fraud, CSV with user_id and found_on, as the shop names people; "": there is none
+    cases: str = Field(json_schema_extra=OPERATOR)
     force: bool  # train, whatever the age
 
     @field_validator("trial_treated", "trial_control")

@@ -30,10 +30,12 @@ from nightjar.contracts import (
     Table,
 )
 from nightjar.contracts.render import arrow_schema
+from nightjar.prep.pseudonyms import pseudonyms
 from nightjar.settings import load_conf, repository
 from nightjar.stores.home import Home
 from nightjar.stores.lake import Lake
 from nightjar.stores.ledgers import read_rows, record
+from nightjar.stores.secrets import pseudonym_key
 from nightjar.stores.tracking import Tracking
 
 NIGHT = date(2001, 3, 15)
@@ -83,6 +85,56 @@ def lake(home: Home) -> Lake:
         fill(lake, day)
     stage(lake, SESSION_EVENTS, min(LEARNED) - timedelta(days=30), arrow_schema(SESSION_EVENTS).empty_table())
     return lake
+
+
+def test_a_list_of_cases_is_learned_from(home: Home, source: Path, tmp_path: Path) -> None:
+    """Fraudsters claim many coupons, and are found one after the other. The rule looks at returns: no help here."""
+    random = np.random.default_rng(7)
+    is_fraud = np.arange(PEOPLE) < 200
+    span = (JUDGED - min(LEARNED)).days + LABELLED.longest_days
+    found_on = [min(LEARNED) + timedelta(days=int(day)) for day in random.integers(1, span, 200)]
+    listed = tmp_path / "cases.csv"
+    rows = [f"login-{number},{day},chargeback" for number, day in enumerate(found_on)]
+    listed.write_text("\n".join(["user_id,found_on,how", *rows, "somebody-else,2001-01-01,chargeback"]))
+    logins = pa.array([f"login-{number}" for number in range(PEOPLE)])
+    named = {"user_id": pseudonyms(pseudonym_key(home), "user", logins)[1]}
+    lake = Lake(home.lake)
+    for day in (NIGHT, JUDGED, *LEARNED):
+        features = {
+            "num_orders": np.ones(PEOPLE, np.int32),
+            "num_coupons": np.where(is_fraud, random.integers(3, 9, PEOPLE), random.integers(0, 5, PEOPLE)).astype(
+                "i4"
+            ),
+            "returned_value": random.uniform(0, 99, PEOPLE),
+        }
+        said = {"observed_until": [day + timedelta(days=LABELLED.longest_days)] * PEOPLE}
+        stage(lake, USER_FEATURES, day, rows_of(USER_FEATURES, PEOPLE, {**named, "dt": [day] * PEOPLE, **features}))
+        stage(lake, LABELS, day, rows_of(LABELS, PEOPLE, {**named, "dt": [day] * PEOPLE, **said}))
+        stage(lake, SEQUENCES, day, arrow_schema(SEQUENCES).empty_table())
+    stage(lake, SESSION_EVENTS, min(LEARNED) - timedelta(days=30), arrow_schema(SESSION_EVENTS).empty_table())
+
+    without = run("train_scores", source, "--set", 'predict.tasks=["fraud_case"]')
+    assert without["waiting"] == {"fraud_case": "no list of cases: predict.cases names none"}
+    conf = tmp_path / "cases.toml"
+    conf.write_text(f'[predict]\ntasks = ["fraud_case"]\ncases = "{listed}"\n')
+    learned = run("train_scores", source, "--conf", str(conf))
+    assert learned["tasks"]["fraud_case"]["promoted"] is True
+    assert "login-" not in learned["log"]
+
+    assert run("score_people", source, "--conf", str(conf))["rows_out"] == PEOPLE
+    told = pa.concat_tables([pq.ParquetFile(file).read() for file in lake.files(FORETOLD.at("acme", NIGHT))])
+    chance = dict(zip(told.column("user_id").to_pylist(), told.column("probability").to_pylist(), strict=True))
+    by_person = np.array([chance[name] for name in named["user_id"].to_pylist()])
+    assert by_person[is_fraud].mean() > 2 * by_person[~is_fraud].mean()
+
+    listed.write_text("user_id,found_on\nlogin-1,soon\n")
+    script = repository() / "jobs" / "train_scores.py"
+    argv = [sys.executable, str(script), "--source", str(source), "--user_features", f"acme/user_features/dt={NIGHT}"]
+    again = ["--conf", str(conf), "--set", "predict.force=true"]
+    done = subprocess.run([*argv, *again], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "is no list of cases" in done.stderr
+    assert "login-1" not in done.stderr
 
 
 def run(job: str, source: Path, *more: str) -> dict[str, Any]:

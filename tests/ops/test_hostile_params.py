@@ -152,6 +152,7 @@ def test_what_is_the_operators() -> None:
     assert {
         "digest.smtp_variable",
         "digest.webhook_variable",
+        "predict.cases",
         "predict.trial_control",
         "predict.trial_treated",
         "score.rules",

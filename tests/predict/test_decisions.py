@@ -166,7 +166,7 @@ def test_a_decision_that_acts_on_nobody_says_why() -> None:
             "retention": "nothing foretells churn tonight",
             "promotion": "nobody comes into question",
             "cart_reminder": "nothing foretells cart_conversion tonight",
-            "fraud_review": "nothing foretells fraud tonight",
+            "fraud_review": "nothing foretells fraud_case or fraud tonight",
         },
     }
     _, outcomes = decided(purchase, features, conf(wanted=("coupon",), control_share=1.0))

@@ -11,7 +11,7 @@ import pytest
 from tests.predict.people import features, labels
 
 from nightjar.predict import tasks
-from nightjar.predict.task import ACCOUNTS, Anomaly, Binary, Costs, by_levels
+from nightjar.predict.task import ACCOUNTS, CONFIRMED, Anomaly, Binary, Costs, by_levels
 from nightjar.predict.tasks import TASKS, Task
 from nightjar.predict.tasks.churn import CHURN
 from nightjar.settings import load_conf
@@ -32,7 +32,11 @@ BINARY = [task for task in TASKS.values() if isinstance(task, Binary)]
 def test_labels_answer_or_are_silent(task: Binary) -> None:
     flags = {task.label: [True, False, None]}
     asked = {task.judged_where: [True, True, True]} if task.judged_where else {}
-    np.testing.assert_array_equal(task.outcomes(labels(3, **flags, **asked)), [1, 0, np.nan])
+    if task.label == CONFIRMED:
+        told = labels(3).append_column(CONFIRMED, pa.array(flags[CONFIRMED]))
+    else:
+        told = labels(3, **flags, **asked)
+    np.testing.assert_array_equal(task.outcomes(told), [1, 0, np.nan])
     if task.judged_where:
         none = {task.judged_where: [False, False, False]}
         assert np.isnan(task.outcomes(labels(3, **flags, **none))).all()

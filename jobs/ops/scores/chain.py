@@ -16,7 +16,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from jobs._people import Instant, read_instant
+from jobs._people import Cases, Instant, read_instant
 from jobs.ops.scores.parts import Say
 from jobs.ops.warm import WarmJobs
 
@@ -131,6 +131,6 @@ class Chain:
 
     def read(self) -> list[Instant]:
         """Everybody with labels as of each instant."""
-        encoder, source = self.encoder(), self.source
+        encoder, source, cases = self.encoder(), self.source, Cases.of(self.home, self.conf)
         parts = [USER_FEATURES.at(self.shop, day) for day in self.instants]
-        return [read_instant(source, self.lake, at, encoder and encoder.vocabulary, labelled=True) for at in parts]
+        return [read_instant(source, self.lake, at, encoder and encoder.vocabulary, cases=cases) for at in parts]

@@ -39,7 +39,7 @@ Whole = NDArray[np.int64]
 
 #: What the scores are called. The last but one is there only where a trial tells what coupons change.
 CHURN, PURCHASE, CART = "churn", "purchase", "cart_conversion"
-UPLIFT, FRAUD = "coupon_uplift", "fraud"
+UPLIFT, FRAUD, FRAUD_CASE = "coupon_uplift", "fraud", "fraud_case"
 
 #: Money is counted in hundredths, because sums of fractions of them round.
 _HUNDREDTHS = 100
@@ -302,7 +302,10 @@ def _cart_reminder(people: Scored, conf: Decisions) -> Judged:
 
 
 def _fraud_review(people: Scored, conf: Decisions) -> Judged:
-    """Of those flagged as conspicuous, what they spent in the history window, times the share who are less so."""
+    """Of those flagged, what they spent in the history window, times their score.
+
+    That is the chance of a case where the shop keeps a list of them, else the share of people who are less conspicuous.
+    """
     return _free(people.flagged_B, people.probability_B * numbers(people.features, "spend"))
 
 
@@ -344,7 +347,7 @@ DECIDED: dict[str, Decision] = {
         ),
         Decision(
             "fraud_review",
-            (FRAUD,),
+            (FRAUD_CASE, FRAUD),
             _fraud_review,
             lambda _: "review",
             lambda conf: conf.review_most,

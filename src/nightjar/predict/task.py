@@ -24,6 +24,9 @@ Flags = NDArray[np.bool_]
 #: What may be added to rows of `user_features`: see `nightjar.predict.accounts` and `nightjar.learn.surprise`.
 ACCOUNTS, SURPRISE = "accounts_on_device", "surprise"
 
+#: What may be added to rows of `labels`: see `nightjar.predict.cases`.
+CONFIRMED = "fraud_confirmed"
+
 #: Metrics that decide between models; higher is better in each.
 Metric = Literal["auroc", "average_precision"]
 
@@ -78,7 +81,7 @@ class Binary:
 
     name: str  #: `user_scores.score_name`
     doc: str  #: what the probability is of
-    label: str  #: column of `labels`: true, false, or null where nobody can say
+    label: str  #: column of `labels`, or `CONFIRMED`: true, false, or null where nobody can say
     window_days: Callable[[Labels], int]
     rule: Rule
     metric: Metric
@@ -92,7 +95,7 @@ class Binary:
 
     def __post_init__(self) -> None:
         named = {self.label, *([self.judged_where] if self.judged_where else [])}
-        if unknown := named - set(LABELS.names):
+        if unknown := named - {*LABELS.names, CONFIRMED}:
             raise ValueError(f"task {self.name}: no column of labels: {sorted(unknown)}")
 
     @property

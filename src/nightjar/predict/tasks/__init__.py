@@ -18,12 +18,15 @@ from nightjar.predict.tasks.churn import CHURN
 from nightjar.predict.tasks.click import CLICK
 from nightjar.predict.tasks.coupon import COUPON
 from nightjar.predict.tasks.fraud import FRAUD
+from nightjar.predict.tasks.fraud_case import FRAUD_CASE
 from nightjar.predict.tasks.purchase import PURCHASE
 from nightjar.predict.tasks.uplift import UPLIFT
 
 Task = Binary | Anomaly | Uplift | Multiclass
 
-TASKS: dict[str, Task] = {task.name: task for task in (CHURN, PURCHASE, CART, CLICK, COUPON, FRAUD, UPLIFT, CATEGORY)}
+TASKS: dict[str, Task] = {
+    task.name: task for task in (CHURN, PURCHASE, CART, CLICK, COUPON, FRAUD, FRAUD_CASE, UPLIFT, CATEGORY)
+}
 
 
 def named(names: Iterable[str]) -> list[Task]:
