@@ -180,6 +180,11 @@ def everybody(features: pa.Table, _: Labels) -> Flags:
     return np.ones(features.num_rows, np.bool_)
 
 
+def ordered(features: pa.Table, _: Labels) -> Flags:
+    found: Flags = numbers(features, "num_orders") > 0
+    return found
+
+
 def recency(features: pa.Table, name: str) -> Floats:
     """Minus the hours since something; who never did it comes last."""
     hours_B = numbers(features, name)

@@ -9,16 +9,10 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from nightjar.predict.task import ACCOUNTS, SURPRISE, Anomaly, Flags, Floats, Rule, Signal, by_levels, numbers
-from nightjar.settings import Labels
+from nightjar.predict.task import ACCOUNTS, SURPRISE, Anomaly, Floats, Rule, Signal, by_levels, numbers, ordered
 
 #: Purchases or orders that are added to everybody's: one return of one purchase says little.
 _SOME = 5
-
-
-def _ordered(features: pa.Table, _: Labels) -> Flags:
-    found: Flags = numbers(features, "num_orders") > 0
-    return found
 
 
 def _accounts_then_returns(features: pa.Table) -> Floats:
@@ -49,7 +43,7 @@ FRAUD = Anomaly(
         # Who goes round in the same few items surprises less than anybody: the simulated ring does.
         "monotony": Signal("minus that", lambda rows: -numbers(rows, SURPRISE)),
     },
-    serves=_ordered,
+    serves=ordered,
     rule=Rule("most accounts on one device first, then the most returned", _accounts_then_returns),
     flagged_share=0.01,
 )

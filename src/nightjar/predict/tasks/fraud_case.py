@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from nightjar.predict.task import CONFIRMED, Binary, Costs, Flags, Floats, Rule, by_levels, numbers
-from nightjar.settings import Labels
-
-
-def _ordered(features: pa.Table, _: Labels) -> Flags:
-    found: Flags = numbers(features, "num_orders") > 0
-    return found
+from nightjar.predict.task import CONFIRMED, Binary, Costs, Floats, Rule, by_levels, numbers, ordered
 
 
 def _returns_then_coupons(features: pa.Table) -> Floats:
@@ -22,7 +16,7 @@ FRAUD_CASE = Binary(
     doc="Is confirmed as a case of fraud in the next `labels.longest_days`, by the list that `predict.cases` names.",
     label=CONFIRMED,
     window_days=lambda labels: labels.longest_days,
-    serves=_ordered,
+    serves=ordered,
     rule=Rule("the most returned first, then the most coupons", _returns_then_coupons),
     metric="average_precision",
     costs=Costs(false_positive=1.0, false_negative=20.0),  # a look at an account against what it takes
