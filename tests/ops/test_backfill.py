@@ -13,6 +13,7 @@ from jobs.ops import backfill
 from jobs.ops.services import Running, api, start_airflow, stop
 from tests.ops.whole_nights import (
     SHOP,
+    by_command_lines,
     command,
     environment,
     free_port,
@@ -72,10 +73,9 @@ NIGHTS = [FIRST + timedelta(days=number) for number in range(int(os.environ.get(
 
 @live
 def test_a_backfill_equals_its_nights_one_by_one(tmp_path: Path) -> None:
-    """Two runs at a time, table for table, in the lake and in the warehouse."""
+    """Two runs at a time through Airflow, and one by one by hand: table for table, in the lake and in the warehouse."""
     one_by_one, made_up = Home(tmp_path / "one by one"), Home(tmp_path / "made up")
-    for day in NIGHTS:
-        command("nightly", one_by_one, "--day", day.isoformat())
+    by_command_lines(one_by_one, NIGHTS)
     command("backfill", made_up, "--from", NIGHTS[0].isoformat(), "--to", NIGHTS[-1].isoformat(), "--at-once", "2")
 
     expected, found = lake_contents(one_by_one), lake_contents(made_up)

@@ -20,14 +20,17 @@ from jobs.ops.scores.chain import SYNTHETIC, Chain
 from jobs.ops.scores.simulator import Campaign, World
 from tests.learn.sequence_files import START, successions, write_sequences
 from tests.predict.people import features, labels, rows_of
+from tests.predict.ring import simulated
 
-from nightjar.contracts import EVENTS
+from nightjar.contracts import EVENTS, IDENTITY
 from nightjar.learn.checkpoint import LoadedModel
 from nightjar.learn.dataset import concatenated
 from nightjar.learn.histories import WHOLE, read_histories
 from nightjar.learn.models import build
 from nightjar.learn.vocabulary import Vocabulary
+from nightjar.predict.accounts import with_accounts
 from nightjar.predict.qini import trial
+from nightjar.predict.task import SURPRISE
 from nightjar.predict.tasks import CHURN, CLICK, PURCHASE
 from nightjar.settings import Conf, load_conf, repository
 from nightjar.stores.home import Home
@@ -127,6 +130,45 @@ def test_the_contest_finds_what_was_planted(found: dict[str, Any]) -> None:
     assert sum(one["people"] for name, one in churn["slices"].items() if name.startswith("platform")) == PEOPLE
     assert len(purchase["contenders"]["rule"]["gain"]) == 20
     json.dumps(found, allow_nan=False)
+
+
+def test_what_serves_is_calibrated_on_those_who_judged_it(found: dict[str, Any], instants: Sequence[Instant]) -> None:
+    for name in ("churn", "purchase"):
+        served = found["tasks"][name]["as_served"]
+        assert 0 < served["ece"] < 2 * served["ece_by_chance"][1]
+    assert found["tasks"]["purchase"]["as_served"]["contender"] != "rule"
+    assert "as_served" not in found["tasks"]["click"]
+    *known, later = instants
+    assert contest.as_served((CHURN,), known[:1], later, None, conf().predict, seed=1) == {}
+    # Twice as many leave at the two later instants: who is calibrated on the first of them knows the second.
+    leaves = labels(PEOPLE, churn_eligible=[True] * PEOPLE, churned=[True] * (PEOPLE // 2) + [False] * (PEOPLE // 2))
+    moved = [known[0], *(one._replace(labels=leaves) for one in (known[1], later))]
+    rare = np.arange(PEOPLE) % 4 == 0
+    moved[0] = known[0]._replace(labels=labels(PEOPLE, churn_eligible=[True] * PEOPLE, churned=rare))
+    told = contest.as_served((CHURN,), moved[:2], moved[2], None, conf().predict, seed=1)["churn"]
+    assert told["ece"] <= told["ece_by_chance"][1]
+
+
+def test_an_encoder_stays_as_it_was(instants: Sequence[Instant], chain: Planted) -> None:
+    *known, later = instants
+    encoder = chain.encoder()
+    assert encoder is not None
+    before = {name: weight.clone() for name, weight in encoder.model.state_dict().items()}
+    contest.hold((CHURN,), known, later, encoder, conf().predict, seed=1)
+    assert all(torch.equal(before[name], weight) for name, weight in encoder.model.state_dict().items())
+
+
+def test_the_ring_that_was_planted_is_recovered() -> None:
+    shop = simulated(num_people=800, seed=3)
+    people = with_accounts(shop.features, shop.links, rows_of(IDENTITY, 0, {}))
+    surprise = pa.nulls(people.num_rows, pa.float64())
+    told = simulator.recovered(people.append_column(SURPRISE, surprise), shop.guilty_B == 1, num_resamples=50)
+    assert told["guilty"] == shop.guilty_B.sum()
+    assert told["scores"]["fraud"]["auroc"][0] > 0.95
+    assert told["scores"]["fraud"]["share"] == pytest.approx(2 * told["scores"]["fraud"]["auroc"][0] - 1, abs=1e-5)
+    assert 0 < told["scores"]["fraud"]["among_shown"] <= told["shown"]
+    nobody = simulator.recovered(people.append_column(SURPRISE, surprise), shop.guilty_B > 1)
+    assert "not_measured" in nobody
 
 
 def test_without_an_encoder_trees_stand_alone(instants: Sequence[Instant]) -> None:
@@ -298,6 +340,12 @@ def test_the_page_and_its_pictures(found: dict[str, Any], tmp_path: Path) -> Non
     numbers = {
         "people": PEOPLE,
         "contest": found,
+        "fraud": {
+            "people": 90,
+            "guilty": 6,
+            "shown": 9,
+            "scores": {name: {"auroc": [0.9, 0.8, 0.95], "share": 0.8, "among_shown": 5} for name in ("rule", "fraud")},
+        },
         "coupon": uplift,
         "transfer": {"churn": {"0.01": {**arms, "ahead": [0.1, -0.05, 0.2]}, "1": {**arms, "ahead": [0.1, 0.05, 0.2]}}},
         "stability": {"churn": {"2001-02-12": {"mean": 0.8, "std": 0.01}, "all": {"mean": 0.8, "std": 0.01}}},
@@ -323,6 +371,8 @@ def test_the_page_and_its_pictures(found: dict[str, Any], tmp_path: Path) -> Non
     assert "click could not be judged: fewer than 30" in falls
     assert "churn: nothing beats the rule beyond chance" in falls
     assert "no learner of uplift beats" in falls
+    assert "the fraud ring: 80% of the way" in falls
+    assert "| fraud | 0.9000 (0.8000 to 0.9500) | 80.0% | 5 of 6 |" in rest
     assert "churn, 1% of the labels: pre-training is not shown to help" in falls
     assert "100% of the labels" not in falls
     assert "RetailRocket: not measured." in falls

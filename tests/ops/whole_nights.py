@@ -8,12 +8,14 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow.parquet as pq
+from jobs.ops.warm import WarmJobs
 
 from nightjar.contracts import TABLES, Partition
 from nightjar.settings import repository
@@ -21,6 +23,10 @@ from nightjar.stores.home import Home
 from nightjar.stores.lake import Lake
 
 SHOP = "synthetic"
+
+#: The command line of each task of a night, in the order in which they may run; tests/dags holds the DAG to it.
+COMMAND_LINES = repository() / "tests" / "golden" / "test_nightly" / "command_lines.json"
+
 KEY = "ab" * 32
 
 #: A shop so small that a night is mostly Airflow and Java, and people enough that a candidate is judged.
@@ -67,6 +73,30 @@ def command(verb: str, home: Home, *more: str) -> None:
     with (home.root / f"{verb}.log").open("a") as log:
         done = subprocess.run(argv, cwd=repository(), env=environment(home), stdout=log, stderr=log, check=False)
     assert done.returncode == 0, (home.root / f"{verb}.log").read_text()[-4000:]
+
+
+def by_command_lines(home: Home, days: Iterable[date], *sets: str) -> None:
+    """Nights of the small shop one by one without Airflow: what its tasks type, in one process."""
+    typed = json.loads(COMMAND_LINES.read_text(encoding="utf-8"))
+    with WarmJobs(environment(home)) as jobs:
+        for day in days:
+            for task, line in typed.items():
+                log = home.root / "logs" / f"{day}-{task}.log"
+                log.parent.mkdir(parents=True, exist_ok=True)
+                argv = of_night(line["argv"], home, day, [*SMALL.split(), *sets])
+                assert jobs.run(argv, log) == 0, f"{task} of {day}: {log.read_text()[-4000:]}"
+
+
+def of_night(argv: list[str], home: Home, day: date, sets: list[str]) -> list[str]:
+    """From the script on, with its values of another night; a Spark job starts its own session."""
+    script = next(place for place, word in enumerate(argv) if word.endswith(".py"))
+    path = argv[script].replace("<checkout>", str(repository()))
+    found = []
+    for flag, value in zip(argv[script + 1 :: 2], argv[script + 2 :: 2], strict=True):
+        said = {"--raw": str(home.raw / SHOP), "--run": f"night_{day}", "--link": ""}.get(flag, value)
+        said = re.sub(r"dt=.*", f"dt={day}", said).replace("<checkout>", str(repository()))
+        found += [] if flag == "--set" else [flag, said]
+    return [path, *found, *(word for one in sets for word in ("--set", one))]
 
 
 def lake_contents(home: Home) -> dict[tuple[str, date], Any]:

@@ -7,7 +7,8 @@ Legend: B people.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,11 +17,12 @@ from jobs._people import Instant, answers, teach
 from jobs.ops.scores.parts import Number, Say, interval, number, rounded
 
 from nightjar.learn.checkpoint import LoadedModel
+from nightjar.learn.heads import Heads
 from nightjar.learn.metrics import Interval
 from nightjar.predict import calibration, metrics
 from nightjar.predict.bundle import Fitted
 from nightjar.predict.contest import METRICS, RULE, Verdict, described
-from nightjar.predict.fitting import Rows, answered, fit, is_tuning
+from nightjar.predict.fitting import Rows, answered, fit, is_tuning, on_latest
 from nightjar.predict.metrics import Counts, Floats
 from nightjar.predict.slices import slices
 from nightjar.predict.task import Binary, Metric
@@ -51,6 +53,47 @@ class Held(NamedTuple):
         return max(self.verdict.contenders, key=lambda name: self.verdict.contenders[name].value)
 
 
+class Learned(NamedTuple):
+    """One task, learned from some instants and judged by a later one."""
+
+    task: Binary
+    taught: Heads | None
+    place: int  #: of the task's head
+    before: Rows
+    fitted: Fitted
+    verdict: Verdict
+
+    def rows(self, one: Instant) -> Rows:
+        return Rows(one.features, one.labels, answers(self.taught, one, self.place))
+
+
+def learned(
+    tasks: Sequence[Binary],
+    known: Sequence[Instant],
+    judged: Instant,
+    encoder: LoadedModel | None,
+    conf: Predict,
+    *,
+    seed: int,
+) -> Iterator[tuple[Binary, Learned | None]]:
+    """Every task, with nothing where there is too little to learn from; the encoder stays as it was."""
+    taught = teach(copy.deepcopy(encoder.model), known, tasks, conf, seed=seed)[0] if encoder else None
+    features = pa.concat_tables([one.features for one in known])
+    labels = pa.concat_tables([one.labels for one in known])
+    for place, task in enumerate(tasks):
+        before = Rows(features, labels, np.concatenate([answers(taught, one, place) for one in known]))
+        fitted = fit(
+            task,
+            before,
+            Rows(judged.features, judged.labels, answers(taught, judged, place)),
+            tuning_share=conf.tuning_share,
+            sensitive=conf.sensitive,
+            min_positives=conf.min_positives,
+            seed=seed,
+        )
+        yield task, fitted and Learned(task, taught, place, before, *fitted)
+
+
 def hold(
     tasks: Sequence[Binary],
     known: Sequence[Instant],
@@ -62,48 +105,56 @@ def hold(
     baselines: Mapping[str, Baseline] | None = None,
 ) -> dict[str, Held | str]:
     """Every task, or why it could not be judged."""
-    taught = teach(encoder.model, known, tasks, conf, seed=seed)[0] if encoder else None
-    features = pa.concat_tables([one.features for one in known])
-    labels = pa.concat_tables([one.labels for one in known])
     found: dict[str, Held | str] = {}
-    for place, task in enumerate(tasks):
-        before = Rows(features, labels, np.concatenate([answers(taught, one, place) for one in known]))
-        now = Rows(later.features, later.labels, answers(taught, later, place))
-        fitted = fit(
-            task,
-            before,
-            now,
-            tuning_share=conf.tuning_share,
-            sensitive=conf.sensitive,
-            min_positives=conf.min_positives,
-            seed=seed,
-        )
-        if fitted is None:
+    for task, one in learned(tasks, known, later, encoder, conf, seed=seed):
+        if one is None:
             found[task.name] = f"fewer than {conf.min_positives} of the rarer outcome to learn from"
             continue
-        held = _held(task, before, now, *fitted, conf, baselines or {})
+        held = _held(one, one.rows(later), conf, baselines or {})
         both = 0 < held.outcomes_B.sum() < len(held.outcomes_B)
         found[task.name] = held if both else "the later window holds one outcome only"
     return found
 
 
-def _held(
-    task: Binary,
-    before: Rows,
-    now: Rows,
-    fitted: Fitted,
-    verdict: Verdict,
+def as_served(
+    tasks: Sequence[Binary],
+    known: Sequence[Instant],
+    later: Instant,
+    encoder: LoadedModel | None,
     conf: Predict,
-    baselines: Mapping[str, Baseline],
-) -> Held:
+    *,
+    seed: int,
+) -> dict[str, dict[str, Any]]:
+    """The calibration error of what a night serves, by task, as far as there is enough to learn from.
+
+    A night calibrates its winner on the people who judged it, and then says something of later ones. So here: learned
+    from all known instants but the last, judged by and calibrated on that one, and held against the later one.
+    """
+    *before, judged = known
+    found = {}
+    for task, one in learned(tasks, before, judged, encoder, conf, seed=seed) if before else ():
+        if one is not None:
+            serving = on_latest(one.fitted, one.rows(judged))
+            people, outcomes_B = answered(task, one.rows(later))
+            scores_B = serving.probabilities(people.features, people.encoder_B)
+            found[task.name] = {
+                "contender": serving.serving,
+                "ece": number(metrics.expected_calibration_error(outcomes_B, scores_B)),
+                "ece_by_chance": rounded(metrics.calibration_error_by_chance(scores_B)),
+            }
+    return found
+
+
+def _held(one: Learned, now: Rows, conf: Predict, baselines: Mapping[str, Baseline]) -> Held:
+    task, fitted = one.task, one.fitted
     later, outcomes_B = answered(task, now)
     scores = {name: fitted.probabilities(later.features, later.encoder_B, name) for name in fitted.calibrations}
-    earlier, said_B = answered(task, before)
+    earlier, said_B = answered(task, one.before)
     tunes_B = is_tuning(earlier.features.column("user_id"), conf.tuning_share)
     for name, baseline in baselines.items():
         then_B, now_B = baseline(earlier, later, task)
         scores[name] = calibration.fit(said_B[tunes_B], then_B[tunes_B]).apply(now_B)
-    return Held(later.features, outcomes_B, scores, verdict)
+    return Held(later.features, outcomes_B, scores, one.verdict)
 
 
 def told(held: Held, metric: Metric, *, best: Mapping[str, Floats] | None = None, seed: int = 1) -> dict[str, Any]:
@@ -207,5 +258,9 @@ def measured(
             found[name] = {"not_judged": one}
             continue
         found[name] = told(one, task.metric, best=best and best(one.features, task), seed=seed)
+    say("calibration of what would have served")
+    for name, served in as_served(tasks, known, later, encoder, conf, seed=seed).items():
+        if "not_judged" not in found[name]:
+            found[name]["as_served"] = served
     days = {"judged": later.day.isoformat(), "learned": [one.day.isoformat() for one in known]}
     return {**days, "with_encoder": encoder is not None, "tasks": found}

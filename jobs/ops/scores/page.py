@@ -98,7 +98,8 @@ def contest_bars(contest: Numbers) -> list[str]:
         if "bayes" in one and one["bayes"]["log"]["share"][0] < OF_BAYES:
             reached = spread(one["bayes"]["log"]["share"], 100, 0)
             said.append(f"{name}: {reached} % of the best AUROC's distance from a coin, below {OF_BAYES:.0%}.")
-        ece, (mean, high) = one["contenders"][one["best"]]["ece"], one["contenders"][one["best"]]["ece_by_chance"]
+        served = one.get("as_served") or one["contenders"][one["best"]]
+        ece, (mean, high) = served["ece"], served["ece_by_chance"]
         # So few people that right probabilities would show as much: nothing is told by what is within their chance.
         if ece > (max(high, MOST_ECE) if mean > MOST_ECE else MOST_ECE):
             by_chance = f"{plain(mean, 3)} by chance alone, one time in forty above {plain(high, 3)}"
@@ -108,7 +109,11 @@ def contest_bars(contest: Numbers) -> list[str]:
 
 def _simulator_bars(numbers: Numbers) -> list[str]:
     said = contest_bars(numbers["contest"])
-    coupon, transfer = numbers["coupon"], numbers["transfer"]
+    coupon, transfer, ring = numbers["coupon"], numbers["transfer"], numbers["fraud"]
+    if "not_measured" in ring:
+        said.append(f"the fraud ring: not measured, {ring['not_measured']}.")
+    elif ring["scores"]["fraud"]["share"] < OF_BAYES:
+        said.append(f"the fraud ring: {ring['scores']['fraud']['share']:.0%} of the way to the truth.")
     if coupon["serving"] == coupon["baseline"]:
         said.append("coupons: no learner of uplift beats the model of responses beyond chance.")
     for task, shares in transfer.items() if "not_measured" not in transfer else ():
@@ -157,6 +162,14 @@ def contest(found: Numbers) -> list[str]:
         ]
         head = ["", "AUROC", "average precision", "log loss", "ECE", "by chance", "lift, first decile"]
         lines += table([*head, f"ahead of the rule, {one['metric'].replace('_', ' ')}"], rows)
+        if "as_served" in one:
+            served = one["as_served"]
+            lines += [
+                "",
+                f"A night that learns without the last of these instants and calibrates {served['contender']}, which "
+                f"wins there, on its people has ECE {plain(served['ece'], 3)} on the people who judge above; "
+                f"{plain(served['ece_by_chance'][0], 3)} by chance alone.",
+            ]
         if "bayes" in one:
             lines += [
                 "",
@@ -196,9 +209,29 @@ def _simulator(numbers: Numbers) -> list[str]:
         "",
         "![How much is found down to a depth](images/scores-gain-simulator.svg)",
         "",
+        *_fraud(numbers["fraud"]),
         *_coupon(numbers["coupon"]),
         *_transfer(numbers["transfer"]),
         *_stability(numbers["stability"]),
+    ]
+
+
+def _fraud(numbers: Numbers) -> list[str]:
+    if "not_measured" in numbers:
+        return ["### The fraud ring", "", f"Not measured: {numbers['not_measured']}.", ""]
+    rows = [
+        [name, spread(one["auroc"], digits=4), f"{one['share']:.1%}", f"{one['among_shown']} of {numbers['guilty']}"]
+        for name, one in numbers["scores"].items()
+    ]
+    shown = f"among the {numbers['shown']} who are shown to a reviewer"
+    return [
+        "### The fraud ring",
+        "",
+        f"{numbers['guilty']} of {numbers['people']:,} people with orders are of the ring; nobody is told so, and "
+        "nothing is learned from labels. The best score possible is at most the truth itself, of AUROC 1.",
+        "",
+        *table(["", "AUROC", "of the distance of the truth from a coin", f"of the ring, {shown}"], rows),
+        "",
     ]
 
 

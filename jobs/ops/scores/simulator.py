@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from jobs._people import Instant, answers, teach
+from jobs._people import Instant, answers, read_instant, teach, with_suspicions
 from jobs.ops.scores import contest, uplifts
 from jobs.ops.scores.chain import SYNTHETIC, Chain
 from jobs.ops.scores.contest import Best, Held
@@ -25,19 +25,20 @@ from jobs.ops.scores.parts import Number, Say, Where, interval, number, rounded
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from nightjar.contracts import EVENTS, Kind
+from nightjar.contracts import EVENTS, USER_FEATURES, Kind
 from nightjar.learn.checkpoint import LoadedModel
 from nightjar.learn.models import SequenceModel, build
-from nightjar.predict import metrics, qini, uplift
+from nightjar.predict import anomaly, metrics, qini, uplift
 from nightjar.predict.aggregates import Columns
 from nightjar.predict.boosted import boosted
 from nightjar.predict.metrics import Counts, Floats
 from nightjar.predict.qini import Trial, trial
 from nightjar.predict.task import Binary, numbers
-from nightjar.predict.tasks import TASKS
+from nightjar.predict.tasks import named
 from nightjar.predict.tasks.churn import CHURN
 from nightjar.predict.tasks.click import CLICK
 from nightjar.predict.tasks.coupon import COUPON
+from nightjar.predict.tasks.fraud import FRAUD
 from nightjar.predict.tasks.purchase import PURCHASE
 from nightjar.prep.pseudonyms import pseudonyms
 from nightjar.settings import Conf
@@ -58,6 +59,8 @@ SETS = ("simulate.num_people=5000", "train.epochs=8")
 LABEL_SHARES = {0.01: 5, 0.1: 3, 1.0: 1}
 
 SEEDS = (1, 2, 3)
+
+Flags = NDArray[np.bool_]
 
 RESPONSE, TRUTH = "response", "truth"
 
@@ -82,6 +85,12 @@ class World(NamedTuple):
         found = pc.fill_null(pc.index_in(features.column("user_id"), self.names), -1)
         numbers_B: Counts = found.to_numpy().astype(np.int64)
         return numbers_B
+
+    def in_ring(self, features: pa.Table) -> Flags:
+        """Who of the rows' people is of the fraud ring."""
+        places_B = self.places(features)
+        found: Flags = (places_B >= 0) & self.shop.truth.people(np.maximum(places_B, 0)).in_ring
+        return found
 
     def eve(self, campaign: int) -> date:
         return self.shop.first + timedelta(days=CAMPAIGN_FIRST_DAY + campaign * CAMPAIGN_EVERY_DAYS - 1)
@@ -133,16 +142,50 @@ def asked(chain: Chain, say: Say) -> dict[str, Any]:
     world = World.of(conf, chain.home)
     first, second, third = instants
     best = world.best(third.day, conf)
-    tasks = [task for task in TASKS.values() if isinstance(task, Binary)]
+    tasks = [task for task in named(conf.predict.tasks) if isinstance(task, Binary)]
     earlier = (first, second)
     found = contest.measured(tasks, earlier, third, chain.encoder(), conf.predict, say, best=best)
     return {
         "people": conf.simulate.num_people,
         "contest": found,
+        "fraud": fraud(world, chain, third.day, conf, say),
         "coupon": coupon(world, chain.lake, instants, conf, say),
         "transfer": transfer(chain, (first, second), third, conf, say),
         "stability": stability(chain, ((first,), (first, second)), (second, third), conf, say),
     }
+
+
+# -- the fraud ring
+
+
+def fraud(world: World, chain: Chain, day: date, conf: Conf, say: Say) -> dict[str, Any]:
+    """Who stands out, learned without labels as `train_scores` does, against who is of the ring."""
+    say("the fraud ring")
+    recommender = chain.encoder()
+    at = USER_FEATURES.at(SYNTHETIC, day)
+    one = read_instant(chain.source, chain.lake, at, recommender and recommender.vocabulary)
+    one = one.where(FRAUD.serves(one.features, conf.labels))
+    one = with_suspicions(chain.lake, at, one, recommender, conf.train.seed)
+    return recovered(one.features, world.in_ring(one.features))
+
+
+def recovered(people: pa.Table, guilty_B: Flags, *, num_resamples: int = 1000) -> dict[str, Any]:
+    """AUROC of who stands out and of the rule, and how much of the ring is among those whom a reviewer is shown."""
+    detector = anomaly.fit(FRAUD, people)
+    if detector is None or not guilty_B.any():
+        return {"not_measured": "too few people, or none of the ring"}
+    found = detector.foretell(people, np.full(people.num_rows, np.nan))
+    num_shown, y = int(found.flagged_B.sum()), guilty_B.astype(np.int64)
+    told: dict[str, Any] = {"people": people.num_rows, "guilty": int(y.sum()), "shown": num_shown, "scores": {}}
+    for name, scores_B in (("rule", FRAUD.rule.score(people)), (FRAUD.name, found.probability_B)):
+        first = np.argsort(-scores_B, kind="stable")[:num_shown]
+        area = metrics.bootstrap(metrics.auroc, y, scores_B, seed=1, num_resamples=num_resamples)
+        told["scores"][name] = {
+            "auroc": interval(area),
+            "share": number(contest.share(area.mean, 1.0)),
+            "among_shown": int(y[first].sum()),
+        }
+    return told
 
 
 # -- coupons
