@@ -292,9 +292,9 @@ def test_what_a_coupon_does_is_judged_beside_the_truth(home: Home) -> None:
 
 
 def test_nights_are_when_windows_are_over(tmp_path: Path) -> None:
-    chain = Chain("retailrocket", tmp_path, logs.RETAILROCKET.instants, (), Home(tmp_path))
-    assert "sequences.holdout_days=14" in chain.settings
-    assert chain.nights[-1] == logs.RETAILROCKET.instants[-1] + timedelta(days=14)
+    chain = Chain("retailrocket", tmp_path, logs.RETAILROCKET.instants, logs.RETAILROCKET.sets, Home(tmp_path))
+    assert "sequences.holdout_days=28" in chain.settings
+    assert chain.nights[-1] == logs.RETAILROCKET.instants[-1] + timedelta(days=28)
     steps = list(chain.steps())
     assert [job for job, _, _ in steps] == [
         *("clean", "sessionize", "identity", "sequences", "features", "train", "evaluate"),
@@ -382,6 +382,25 @@ def test_the_page_and_its_pictures(found: dict[str, Any], tmp_path: Path) -> Non
     drawn = {path.name for path in tmp_path.iterdir()}
     assert {f"images/{name}" for name in drawn} == drawn_by(text)
     assert "as said" in (tmp_path / "scores-calibration-simulator.svg").read_text()
+
+
+def test_a_part_that_judged_nothing_has_no_picture(tmp_path: Path) -> None:
+    nothing = {"judged": "2001-02-12", "learned": ["2001-01-15"], "with_encoder": True}
+    nothing["tasks"] = {"cart_conversion": {"not_judged": "fewer than 30 of the rarer outcome to learn from"}}
+    windows = {"horizon_days": 28, "churn_days": 14}
+    numbers = {"windows": windows, "contest": nothing}
+    (tmp_path / "scores-calibration-retailrocket.svg").write_text("of a run before")
+    pictures.draw({"retailrocket": {"numbers": numbers}}, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert drawn_by("\n".join(page.SECTIONS["retailrocket"](numbers))) == set()
+
+
+def test_both_together_are_held_against_each_alone(found: dict[str, Any]) -> None:
+    purchase = json.loads(json.dumps(found["tasks"]["purchase"]))
+    purchase["contenders"]["combined"]["auroc"][0] = 0.5
+    told = page.contest_bars({**found, "tasks": {"purchase": purchase}})
+    better = "trees" if purchase["best"] == "trees" else "encoder"
+    assert f"purchase: trees and encoder together have auroc 0.5000, {better} alone" in told[0]
 
 
 def drawn_by(text: str) -> set[str]:

@@ -34,9 +34,10 @@ SMALL = (
     "simulate.num_people=600 simulate.num_items=150 train.epochs=2 train.processes=1 train.checkpoint_every_steps=2 "
     "score.k=10 spark.driver_memory_gib=2 promotion.must_beat=[] predict.min_positives=8 "
     # Of a few hundred people one day is unlike the next.
-    "gate.max_null_share_rise=1 gate.max_kind_share_distance=1 gate.max_label_rate_distance=1 gate.max_bot_share_rise=1 "
-    "gate.max_duplicate_share_rise=1 gate.max_duplicate_share=1 gate.max_conflict_share=0.1 gate.max_silent_hours=24 "
-    "gate.max_complete_later_hours=24 gate.min_filled_ratio=0 gate.min_overlap_yesterday=0 gate.volume_ratio_max=100"
+    "gate.max_null_share_rise=1 gate.max_kind_share_distance=1 gate.max_label_rate_distance=1 "
+    "gate.max_bot_share_rise=1 gate.max_duplicate_share_rise=1 gate.max_duplicate_share=1 "
+    "gate.max_conflict_share=0.1 gate.max_silent_hours=24 gate.max_complete_later_hours=24 "
+    "gate.min_filled_ratio=0 gate.min_overlap_yesterday=0 gate.volume_ratio_max=100"
 )
 
 #: What says when something was done, by whom, or how long it took.

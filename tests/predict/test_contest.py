@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from nightjar.predict.contest import COMBINED, ENCODER, RULE, TREES, Combination, judge
+from nightjar.predict.contest import COMBINED, ENCODER, RULE, TREES, TREES_ALONE, Combination, judge
 from nightjar.predict.metrics import log_loss
 
 
@@ -33,6 +33,20 @@ def test_a_model_that_says_the_opposite_gets_no_weight_and_one_that_says_nothing
     half_B = np.full(len(outcomes_B), 0.5)
     alone = Combination.fit(trees_B, half_B, outcomes_B).apply(trees_B, half_B)
     assert np.argsort(alone).tolist() == np.argsort(trees_B).tolist()
+
+
+def test_what_is_not_shown_to_help_is_left_out() -> None:
+    """Whatever chance makes of a model that knows nothing, trees stay as they are; who knows a little more is heard."""
+    noises = [np.random.default_rng(seed).normal(size=2000) for seed in range(20)]
+    outcomes_B, trees_B, encoder_B = world()
+    kept = [Combination.fit(trees_B, expit(noise_B), outcomes_B) == TREES_ALONE for noise_B in noises]
+    assert sum(kept) >= 15
+    stacks = [Combination.stack(trees_B, expit(noise_B), outcomes_B) for noise_B in noises]
+    assert any(stack.encoder > 0 for stack, is_kept in zip(stacks, kept, strict=True) if is_kept)
+    assert Combination.fit(trees_B, encoder_B, outcomes_B) == Combination.stack(trees_B, encoder_B, outcomes_B)
+    alone = Combination.stack(trees_B, None, outcomes_B)
+    assert alone.encoder == 0
+    assert alone.trees > 0
 
 
 def test_certainty_does_not_blow_up() -> None:

@@ -95,6 +95,13 @@ def contest_bars(contest: Numbers) -> list[str]:
         ahead = one["contenders"][one["best"]]["ahead"]
         if ahead[1] is None or not ahead[1] > 0:
             said.append(f"{name}: nothing beats the rule beyond chance, {spread(ahead, signed=True)}.")
+        value = {name: _deciding(one, said) for name, said in one["contenders"].items()}
+        if "combined" in value and value["combined"] < max(value["trees"], value["encoder"]):
+            alone = max(("trees", "encoder"), key=value.__getitem__)
+            said.append(
+                f"{name}: trees and encoder together have {one['metric']} {plain(value['combined'])}, {alone} alone "
+                f"{plain(value[alone])}."
+            )
         if "bayes" in one and one["bayes"]["log"]["share"][0] < OF_BAYES:
             reached = spread(one["bayes"]["log"]["share"], 100, 0)
             said.append(f"{name}: {reached} % of the best AUROC's distance from a coin, below {OF_BAYES:.0%}.")
@@ -105,6 +112,12 @@ def contest_bars(contest: Numbers) -> list[str]:
             by_chance = f"{plain(mean, 3)} by chance alone, one time in forty above {plain(high, 3)}"
             said.append(f"{name}: the calibration error is {plain(ece, 3)}, above {MOST_ECE:g}; {by_chance}.")
     return said
+
+
+def _deciding(one: Numbers, contender: Numbers) -> float:
+    """The contender's value of the metric that decides."""
+    found = contender[one["metric"]]
+    return float(found[0] if isinstance(found, list) else found)
 
 
 def _simulator_bars(numbers: Numbers) -> list[str]:
@@ -309,7 +322,8 @@ def _log(name: str, said: str) -> Callable[[Numbers], list[str]]:
         windows = numbers["windows"]
         asked = f"Purchases within {windows['horizon_days']} days, churn within {windows['churn_days']}."
         picture = f"![What was said and what happened](images/scores-calibration-{name}.svg)"
-        return [f"{said} {asked}", "", *contest(numbers["contest"]), picture]
+        judged = any("not_judged" not in one for one in numbers["contest"]["tasks"].values())
+        return [f"{said} {asked}", "", *contest(numbers["contest"]), *([picture] if judged else [])]
 
     return section
 

@@ -34,7 +34,9 @@ def qini(trials: Mapping[str, Numbers], path: Path) -> None:
 
 def calibration(contest: Numbers, path: Path) -> None:
     """What was said and what happened, by groups of equally many people: a panel a task."""
-    tasks = _judged(contest)
+    if not (tasks := _judged(contest)):
+        path.unlink(missing_ok=True)  # of a run that judged more
+        return
     with picture(path, len(tasks), height=3.2) as axes:
         for axis, (name, one) in zip(axes, tasks.items(), strict=True):
             curves = {contender: said["reliability"] for contender, said in one["contenders"].items()}
@@ -50,7 +52,9 @@ def calibration(contest: Numbers, path: Path) -> None:
 
 def gain(contest: Numbers, path: Path) -> None:
     """How many of all yeses are found down to a depth: a panel a task."""
-    tasks = _judged(contest)
+    if not (tasks := _judged(contest)):
+        path.unlink(missing_ok=True)  # of a run that judged more
+        return
     with picture(path, len(tasks), height=3.2) as axes:
         for axis, (name, one) in zip(axes, tasks.items(), strict=True):
             axis.plot([0, 1], [0, 1], color=OTHERS, linestyle=":", label="random order")

@@ -21,12 +21,9 @@ from nightjar.learn.dataset import hashed_share
 from nightjar.predict import calibration
 from nightjar.predict.aggregates import Columns
 from nightjar.predict.bundle import Fitted
-from nightjar.predict.contest import COMBINED, ENCODER, RULE, TREES, Combination, Verdict, judge
+from nightjar.predict.contest import COMBINED, ENCODER, RULE, TREES, TREES_ALONE, Combination, Verdict, judge
 from nightjar.predict.task import Binary
 from nightjar.predict.trees import Trees
-
-#: What stands where there is no encoder to combine them with.
-TREES_ALONE = Combination(bias=0.0, trees=1.0, encoder=0.0)
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -95,7 +92,8 @@ def fit(
         trees_B, encoder_B, happened_B = unseen_B[tunes_B], earlier.encoder_B[tunes_B], outcomes_B[tunes_B]
         combination = Combination.fit(trees_B, encoder_B, happened_B)
         said[ENCODER] = encoder_B, happened_B
-        said[COMBINED] = combination.apply(trees_B, encoder_B), happened_B
+        together = said[TREES] if combination == TREES_ALONE else (combination.apply(trees_B, encoder_B), happened_B)
+        said[COMBINED] = together
     calibrations = {name: calibration.fit(happened_B, said_B) for name, (said_B, happened_B) in said.items()}
     fitted = Fitted(task, RULE, columns, trees, combination, calibrations, None)
     later, happened_B = answered(task, later)

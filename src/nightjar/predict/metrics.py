@@ -389,7 +389,8 @@ def _mean(losses: Floats) -> Resampled:
     return lambda drawn: float(drawn @ losses / drawn.sum())
 
 
-def _log_losses(y: Labels, scores: Floats) -> Floats:
+def log_losses(y: Labels, scores: Floats) -> Floats:
+    """Of each row, in nats; `log_loss` is their mean."""
     y, scores = probabilities(y, scores)
     edge = np.finfo(np.float64).eps
     losses: Floats = -np.log(np.clip(np.where(y == 1, scores, 1 - scores), edge, 1 - edge))
@@ -405,7 +406,7 @@ def _squares(y: Labels, scores: Floats) -> Floats:
 _PREPARED: dict[Metric, Callable[[Labels, Floats], Resampled]] = {
     auroc: lambda y, scores: _ranked(y, scores, _auroc_of),
     average_precision: lambda y, scores: _ranked(y, scores, _average_precision_of),
-    log_loss: lambda y, scores: _mean(_log_losses(y, scores)),
+    log_loss: lambda y, scores: _mean(log_losses(y, scores)),
     brier: lambda y, scores: _mean(_squares(y, scores)),
 }
 
