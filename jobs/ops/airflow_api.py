@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote
@@ -15,6 +16,10 @@ from nightjar.contracts import BadInput
 
 # A proxy of the environment must not see calls to our own machine.
 _open = build_opener(ProxyHandler({})).open
+
+
+class Busy(BadInput):
+    """Airflow cannot do it just now, and left nothing behind: SQLite has one writer, and a scheduler writes often."""
 
 
 @dataclass
@@ -42,6 +47,7 @@ class AirflowApi:
         """One call under `/api/v2`.
 
         Raises:
+            Busy: it may work in a moment.
             BadInput: Airflow refused it; carries its answer.
         """
         for attempt in (1, 2):
@@ -53,7 +59,8 @@ class AirflowApi:
                 if error.code == 401 and attempt == 1:
                     self._token = ""
                     continue
-                raise BadInput(
+                refused = Busy if error.code == HTTPStatus.SERVICE_UNAVAILABLE else BadInput
+                raise refused(
                     f"Airflow refuses {method} {path}: {error.code} {_detail(error)}", "make ui  # and look"
                 ) from error
         raise AssertionError("unreachable")

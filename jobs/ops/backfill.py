@@ -18,7 +18,7 @@ from typing import Any
 from urllib.error import URLError
 from zoneinfo import ZoneInfo
 
-from jobs.ops.airflow_api import AirflowApi
+from jobs.ops.airflow_api import AirflowApi, Busy
 from jobs.ops.nightly import Request, alone, services
 from jobs.ops.services import DAG, Running, api, check_alive
 from jobs.ops.summary import table
@@ -29,6 +29,9 @@ from nightjar.stores.home import Home
 
 #: What is done with a night that has ended before.
 AGAIN = {"": "none", "failed": "failed", "all": "completed"}
+
+#: Airflow takes a backfill back whose runs it could not write because another process was writing.
+_ATTEMPTS, _PAUSE_SECONDS = 10, 3.0
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,15 @@ def _ask(connection: AirflowApi, backfill: Backfill, at_once: int) -> None:
             )
         print("backfill going on with the one that was interrupted", flush=True)
         return
-    connection.call("POST", "/backfills", backfill.body(at_once))
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            connection.call("POST", "/backfills", backfill.body(at_once))
+            return
+        except Busy as error:
+            if attempt == _ATTEMPTS:
+                raise
+            print(f"backfill {error.problem}; trying again", flush=True)
+            time.sleep(_PAUSE_SECONDS)
 
 
 def _watch(home: Home, running: Running, connection: AirflowApi, backfill: Backfill) -> dict[date, tuple[str, str]]:

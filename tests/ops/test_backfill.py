@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from jobs.ops import backfill
+from jobs.ops.airflow_api import Busy
 from jobs.ops.services import Running, api, start_airflow, stop
 from tests.ops.whole_nights import (
     SHOP,
@@ -66,6 +67,33 @@ def test_mornings_are_the_shops_own(tmp_path: Path) -> None:
 def test_what_is_refused(typed: dict[str, str], problem: str) -> None:
     with pytest.raises(BadInput, match=problem):
         asked(**typed)
+
+
+class Locked:
+    """An Airflow whose database is locked so many times."""
+
+    def __init__(self, times: int) -> None:
+        self.times, self.asked = times, 0
+
+    def call(self, method: str, path: str, body: object = None) -> dict[str, list[object]]:
+        if method == "GET":
+            return {"backfills": []}
+        self.asked += 1
+        if self.asked <= self.times:
+            raise Busy("Airflow refuses POST /backfills: 503 Database is locked", "make ui")
+        return {"backfills": []}
+
+
+def test_a_database_that_is_locked_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(backfill, "_PAUSE_SECONDS", 0)
+    twice, forever = Locked(2), Locked(99)
+    backfill._ask(twice, asked(), 2)  # type: ignore[arg-type]
+    assert twice.asked == 3
+    assert capsys.readouterr().out.count("trying again") == 2
+    with pytest.raises(Busy, match="locked"):
+        backfill._ask(forever, asked(), 2)  # type: ignore[arg-type]
 
 
 FIRST = date(2026, 2, 14)
