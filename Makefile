@@ -86,8 +86,9 @@ down: setup  ## stop what make ui started
 	@$(JOBS) -m jobs.ops.services down
 
 test: setup  ## run all tests, each in the environment it belongs to
-	@# Two workers, a file each: most tests wait for one JVM at a time.
-	@$(JOBS) -m pytest -n 2 --dist loadfile --durations 15 --ignore=tests/dags; jobs=$$?; $(AIRFLOW) -m pytest tests/dags; airflow=$$?; \
+	@# Two workers, a file each: most tests wait for one JVM at a time. In the order of the folders, jobs among the first:
+	@# the plugin's own begins with the files of most tests, and leaves the long ones to the end, one worker idle.
+	@$(JOBS) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15 --ignore=tests/dags; jobs=$$?; $(AIRFLOW) -m pytest tests/dags; airflow=$$?; \
 		[ $$jobs -eq 0 ] && [ $$airflow -eq 0 ]
 
 test-live: setup  ## whole nights through Airflow: backfills, kills at every step, a deployment's servers; benchmarks on small logs; NIGHTS, ONLY=part of a test's name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.sdk import CronTriggerTimetable, Param
@@ -19,6 +19,9 @@ SETTINGS = os.environ.get("NIGHTJAR_SET", "").split()
 
 #: `make nightly` starts an Airflow in which nothing happens by itself.
 SCHEDULED = os.environ.get("NIGHTJAR_SCHEDULE") != "off"
+
+#: The last moment that the schedule covers; of an Airflow that is there for a backfill only.
+UNTIL = datetime.fromisoformat(said) if (said := os.environ.get("NIGHTJAR_SCHEDULE_UNTIL")) else None
 
 _TIME_ZONE = load_source(SOURCE).time_zone
 

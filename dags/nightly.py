@@ -33,7 +33,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, DeadlineAlert, DeadlineReference, SyncCallback
 
 from _alerts import late
-from _shop import DEADLINE, DEFAULT_ARGS, PARAMS, SCHEDULED, at, doc
+from _shop import DEADLINE, DEFAULT_ARGS, PARAMS, SCHEDULED, UNTIL, at, doc
 from _tasks import WAREHOUSE, Night, Turn, landing, python_job, spark_job, tables, watching
 from nightjar import contracts
 
@@ -45,6 +45,7 @@ DAYS = tuple(table.name for table in contracts.KEPT_DAYS)
 with DAG(
     "nightly",
     schedule=AT_TWO if SCHEDULED else None,
+    end_date=UNTIL,
     catchup=False,
     max_active_runs=1,
     params=PARAMS,

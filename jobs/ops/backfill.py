@@ -82,7 +82,7 @@ class Backfill:
 
 def run(home: Home, backfill: Backfill, *, at_once: int, airflow_port: int) -> int:
     """Run every night to its end; 0 when all of them succeeded."""
-    with services(home, backfill.request, airflow_port, scheduled=True) as running:
+    with services(home, backfill.request, airflow_port, until=backfill.mornings[1]) as running:
         connection = api(home, running)
         connection.unpause(DAG)
         _ask(connection, backfill, at_once)

@@ -121,21 +121,29 @@ def times(run: dict[str, Any], tasks: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @contextmanager
-def services(home: Home, request: Request, port: int, *, scheduled: bool = False) -> Iterator[Running]:
+def services(home: Home, request: Request, port: int, *, until: datetime | None = None) -> Iterator[Running]:
     """Airflow that runs already (`make ui`), or one of our own for as long as this takes.
 
     Args:
-        scheduled: whether our own has the nightly schedule; Airflow makes up for nights of a schedule only.
+        until: our own has the nightly schedule up to this moment: Airflow makes up for nights of a schedule only, and
+            after the last one of them it would run last night too.
     """
     if running := Running.load(home):
-        if not running.scheduled:  # we hold the lock, so whoever started it was killed
+        if not running.scheduled or running.until:  # we hold the lock, so whoever started it was killed
             stop(home, running)
         else:
             yield running
             return
     started = time.monotonic()
     print("airflow: starting", flush=True)
-    running = start_airflow(home, port=port, scheduled=scheduled, source=request.source, raw=request.raw)
+    running = start_airflow(
+        home,
+        port=port,
+        scheduled=until is not None,
+        until=until.isoformat() if until else "",
+        source=request.source,
+        raw=request.raw,
+    )
     print(f"airflow: ready after {time.monotonic() - started:.0f} s at {running.airflow_url}", flush=True)
     try:
         yield running

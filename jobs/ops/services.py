@@ -54,6 +54,8 @@ class Running:
     mlflow_port: int | None = None
     #: whether the DAG has its nightly schedule, or only runs that somebody starts
     scheduled: bool = False
+    #: of a backfill's own: the last moment that the schedule covers, ISO 8601
+    until: str = ""
     #: the address that Airflow takes connections at
     listen: str = LOOPBACK
     processes: dict[str, int] = field(default_factory=dict)
@@ -205,6 +207,7 @@ def environment(home: Home, running: Running, *, source: str, raw: str) -> dict[
         TOKEN: running.token,
         "NIGHTJAR_HOME": str(home.root),
         "NIGHTJAR_SCHEDULE": "on" if running.scheduled else "off",
+        "NIGHTJAR_SCHEDULE_UNTIL": running.until,
         "NIGHTJAR_SOURCE": source,
         "NIGHTJAR_RAW": raw,
         **({"NIGHTJAR_MLFLOW_URL": f"http://127.0.0.1:{running.mlflow_port}"} if running.mlflow_port else {}),
@@ -228,7 +231,14 @@ def spark_home() -> str:
 
 
 def start_airflow(
-    home: Home, *, port: int, scheduled: bool, source: str, raw: str, mlflow_port: int | None = None
+    home: Home,
+    *,
+    port: int,
+    scheduled: bool,
+    source: str,
+    raw: str,
+    mlflow_port: int | None = None,
+    until: str = "",
 ) -> Running:
     """Migrate and start Airflow; return when all components are healthy.
 
@@ -236,8 +246,10 @@ def start_airflow(
 
     Args:
         mlflow_port: where MLflow will be, for the tasks' buttons; None: nowhere.
+        until: the last moment that the schedule covers, ISO 8601; empty: it has no end.
     """
-    running = Running(secrets.token_hex(16), port, mlflow_port, scheduled=scheduled, listen=listening(LISTEN))
+    token, listen = secrets.token_hex(16), listening(LISTEN)
+    running = Running(token, port, mlflow_port, scheduled=scheduled, until=until, listen=listen)
     need_port(port, "AIRFLOW_PORT", "Airflow", running.listen)
     variables = environment(home, running, source=source, raw=raw)
     migrate(home, variables)
@@ -405,7 +417,7 @@ def up(home: Home, *, airflow_port: int, mlflow_port: int, source: str, raw: str
     """Leave Airflow (with its schedule) and MLflow running."""
     load_source(source)
     running = Running.load(home)
-    if running and not running.scheduled:
+    if running and (not running.scheduled or running.until):
         raise BadInput("a night is running and will stop its Airflow when it is done", "wait for it, then make ui")
     if running is None:
         need_port(mlflow_port, "MLFLOW_PORT", "MLflow", listening(MLFLOW_LISTEN))

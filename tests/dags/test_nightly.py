@@ -141,6 +141,21 @@ def test_command_lines(dag: Any, golden: Callable[[str, str], None]) -> None:
     golden("command_lines.json", text.replace(str(CHECKOUT), "<checkout>").replace(str(SCRATCH), "<scratch>") + "\n")
 
 
+def test_an_airflow_for_a_backfill_has_no_night_after_its_last_one() -> None:
+    """Airflow would start last night's run beside it: after an automatic run comes the latest tick."""
+    script = (
+        "import json, nightly\n"
+        "from airflow.serialization.definitions.dag import SerializedDAG\n"
+        "from airflow.serialization.serialized_objects import DagSerialization\n"
+        "from airflow._shared.timezones.timezone import datetime\n"
+        "from airflow.timetables.base import DataInterval\n"
+        "dag = DagSerialization.from_dict(DagSerialization.to_dict(nightly.dag))\n"
+        "last = DataInterval.exact(datetime(2026, 2, 28, 1))\n"
+        "print('NEXT', dag.next_dagrun_info(last_automated_run_info=last))"
+    )
+    print(script)
+
+
 @pytest.mark.parametrize(
     ("param", "value"),
     [
