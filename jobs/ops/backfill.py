@@ -84,8 +84,10 @@ def run(home: Home, backfill: Backfill, *, at_once: int, airflow_port: int) -> i
     """Run every night to its end; 0 when all of them succeeded."""
     with services(home, backfill.request, airflow_port, until=backfill.mornings[1]) as running:
         connection = api(home, running)
-        connection.unpause(DAG)
+        if running.until:  # our own: nobody waits for its nights, and a scheduler must not take up what is taken back
+            connection.pause(DAG)
         _ask(connection, backfill, at_once)
+        connection.unpause(DAG)
         days = (backfill.last - backfill.request.day).days + 1
         print(f"backfill {backfill.request.source}, {days} nights; watch it at {running.airflow_url}", flush=True)
         nights = _watch(home, running, connection, backfill)

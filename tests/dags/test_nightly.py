@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 import subprocess
 import sys
@@ -141,19 +142,27 @@ def test_command_lines(dag: Any, golden: Callable[[str, str], None]) -> None:
     golden("command_lines.json", text.replace(str(CHECKOUT), "<checkout>").replace(str(SCRATCH), "<scratch>") + "\n")
 
 
-def test_an_airflow_for_a_backfill_has_no_night_after_its_last_one() -> None:
-    """Airflow would start last night's run beside it: after an automatic run comes the latest tick."""
-    script = (
-        "import json, nightly\n"
-        "from airflow.serialization.definitions.dag import SerializedDAG\n"
-        "from airflow.serialization.serialized_objects import DagSerialization\n"
-        "from airflow._shared.timezones.timezone import datetime\n"
-        "from airflow.timetables.base import DataInterval\n"
-        "dag = DagSerialization.from_dict(DagSerialization.to_dict(nightly.dag))\n"
-        "last = DataInterval.exact(datetime(2026, 2, 28, 1))\n"
-        "print('NEXT', dag.next_dagrun_info(last_automated_run_info=last))"
+NEXT = """
+import nightly
+from airflow.serialization.serialized_objects import DagSerialization
+from airflow.timetables.base import DagRunInfo
+from airflow._shared.timezones.timezone import datetime
+
+dag = DagSerialization.from_dict(DagSerialization.to_dict(nightly.dag))
+last = DagRunInfo.exact(datetime(2026, 2, 28, 1))
+print("NEXT", dag.next_dagrun_info(last_automated_run_info=last))
+"""
+
+
+@pytest.mark.parametrize(("until", "has_next"), [("", True), ("2026-02-28T23:59:59.999999+01:00", False)])
+def test_an_airflow_for_a_backfill_has_no_night_after_its_last_one(until: str, *, has_next: bool) -> None:
+    """After the last automatic run, a backfill's included, Airflow starts the latest night that the schedule has."""
+    variables = {**os.environ, "NIGHTJAR_SCHEDULE": "on", "NIGHTJAR_SCHEDULE_UNTIL": until}
+    done = subprocess.run(
+        [sys.executable, "-c", NEXT], cwd=CHECKOUT / "dags", env=variables, capture_output=True, text=True, check=True
     )
-    print(script)
+    said = next(line for line in done.stdout.splitlines() if line.startswith("NEXT "))
+    assert (said != "NEXT None") == has_next
 
 
 @pytest.mark.parametrize(
