@@ -6,10 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
-from jobs.ops import services
+from jobs.ops import nightly, services
 
 from nightjar.contracts import BadInput
 from nightjar.stores.home import Home
@@ -68,6 +71,29 @@ def test_a_dead_component_is_named_with_the_end_of_its_log(home: Home) -> None:
     os.waitpid(running.processes["scheduler"], 0)
     with pytest.raises(BadInput, match=r"scheduler has stopped; the end of its log:\n  line one\n  database is locked"):
         services.check_alive(home, running)
+
+
+def test_a_backfills_airflow_is_for_its_nights_alone(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make ui` waits for it; who holds the lock ends what a killed backfill left, and starts one of its own."""
+    old = start(home, "import time; time.sleep(600)")
+    old.scheduled, old.until = True, "2026-02-28T23:59:59.999999+01:00"
+    old.save(home)
+    with pytest.raises(BadInput, match="a night is running"):
+        services.up(home, airflow_port=8080, mlflow_port=5000, source="synthetic", raw="")
+    asked: dict[str, Any] = {}
+
+    def start_airflow(home: Home, **how: Any) -> services.Running:
+        asked.update(how)
+        return services.Running("another-token-of-tests", how["port"], scheduled=how["scheduled"], until=how["until"])
+
+    monkeypatch.setattr(nightly, "start_airflow", start_airflow)
+    request = nightly.Request.of(Namespace(source="synthetic", raw="", day="", model="sasrec", set=""))
+    interrupted = signal.getsignal(signal.SIGINT)
+    with nightly.services(home, request, 8081, until=datetime(2026, 3, 1, tzinfo=UTC)) as running:
+        assert list(services.processes_with(old.token)) == []
+        assert (running.scheduled, running.until) == (True, "2026-03-01T00:00:00+00:00")
+    signal.signal(signal.SIGINT, interrupted)
+    assert services.environment(home, running, source="synthetic", raw="")["NIGHTJAR_SCHEDULE_UNTIL"] == running.until
 
 
 def test_secrets_are_made_once_and_are_the_owners_only(home: Home) -> None:
