@@ -378,6 +378,8 @@ def test_the_page_and_its_pictures(found: dict[str, Any], tmp_path: Path) -> Non
     assert "RetailRocket: not measured." in falls
     assert "% of its distance from a coin's" in rest
     assert "| bg/nbd |" in rest
+    older = {**parts, "simulator": {"on": on, "numbers": {k: v for k, v in numbers.items() if k != "fraud"}}}
+    assert "the fraud ring: not measured, the part was measured before this was asked" in page.rendered(older)
     pictures.draw(parts, tmp_path)
     drawn = {path.name for path in tmp_path.iterdir()}
     assert {f"images/{name}" for name in drawn} == drawn_by(text)

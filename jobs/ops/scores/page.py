@@ -122,7 +122,7 @@ def _deciding(one: Numbers, contender: Numbers) -> float:
 
 def _simulator_bars(numbers: Numbers) -> list[str]:
     said = contest_bars(numbers["contest"])
-    coupon, transfer, ring = numbers["coupon"], numbers["transfer"], numbers["fraud"]
+    coupon, transfer, ring = numbers["coupon"], numbers["transfer"], numbers.get("fraud", UNMEASURED)
     if "not_measured" in ring:
         said.append(f"the fraud ring: not measured, {ring['not_measured']}.")
     elif ring["scores"]["fraud"]["share"] < OF_BAYES:
@@ -144,6 +144,9 @@ OF_BAYES = 0.9
 
 #: The expected calibration error that a probability may have.
 MOST_ECE = 0.02
+
+#: Of what an older run of a part did not ask.
+UNMEASURED = {"not_measured": "the part was measured before this was asked"}
 
 #: What the best scores know, in words.
 KNOWING = {
@@ -222,7 +225,7 @@ def _simulator(numbers: Numbers) -> list[str]:
         "",
         "![How much is found down to a depth](images/scores-gain-simulator.svg)",
         "",
-        *_fraud(numbers["fraud"]),
+        *_fraud(numbers.get("fraud", UNMEASURED)),
         *_coupon(numbers["coupon"]),
         *_transfer(numbers["transfer"]),
         *_stability(numbers["stability"]),
