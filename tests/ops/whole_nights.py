@@ -42,7 +42,7 @@ SMALL = (
 
 #: What says when something was done, by whom, or how long it took.
 CLOCKS = {
-    *("decided_at", "published_at", "changed_at", "moved_at", "run_id", "seconds"),
+    *("decided_at", "published_at", "changed_at", "moved_at", "deleted_at", "run_id", "seconds"),
     *("publish_id", "previous_publish_id", "restored_publish_id", "num_bytes", "hours_old"),
 }
 
