@@ -84,12 +84,12 @@ RETAILROCKET = Log(
     bgnbd=False,
 )
 
-#: A year, in which three windows of 110 days find place; the first instant knows six weeks.
+#: A year, in which three windows of 110 days find place, each on a day of trade; the first instant knows six weeks.
 ONLINE_RETAIL = Log(
     "online_retail",
     "online_retail",
     (CHURN, PURCHASE),
-    (date(2011, 1, 12), date(2011, 5, 2), date(2011, 8, 20)),
+    (date(2011, 1, 11), date(2011, 5, 1), date(2011, 8, 19)),
     ("train.epochs=8",),
     bgnbd=True,
 )
