@@ -82,12 +82,15 @@ class AirflowApi:
     def import_errors(self) -> list[str]:
         return [str(error["stack_trace"]) for error in self.call("GET", "/importErrors")["import_errors"]]
 
-    def unpause(self, dag: str, *, paused: bool = False) -> None:
-        self.call("PATCH", f"/dags/{quote(dag)}?update_mask=is_paused", {"is_paused": paused})
+    def unpause(self, dag: str) -> None:
+        self._set_paused(dag, paused=False)
 
     def pause(self, dag: str) -> None:
         """Its runs stay as they are until it is unpaused."""
-        self.unpause(dag, paused=True)
+        self._set_paused(dag, paused=True)
+
+    def _set_paused(self, dag: str, *, paused: bool) -> None:
+        self.call("PATCH", f"/dags/{quote(dag)}?update_mask=is_paused", {"is_paused": paused})
 
     def trigger(self, dag: str, run: str, conf: Mapping[str, Any]) -> None:
         self.call("POST", f"/dags/{quote(dag)}/dagRuns", {"dag_run_id": run, "logical_date": None, "conf": dict(conf)})
