@@ -80,7 +80,7 @@ def command(verb: str, home: Home, *more: str) -> None:
     assert done.returncode == 0, (home.root / f"{verb}.log").read_text()[-4000:]
 
 
-def by_command_lines(home: Home, days: Iterable[date], *sets: str) -> None:
+def by_command_lines(home: Home, days: Iterable[date]) -> None:
     """Nights of the small shop one by one without Airflow: what its tasks type, in one process."""
     typed = json.loads(COMMAND_LINES.read_text(encoding="utf-8"))
     with WarmJobs(environment(home)) as jobs:
@@ -88,11 +88,11 @@ def by_command_lines(home: Home, days: Iterable[date], *sets: str) -> None:
             for task, line in typed.items():
                 log = home.root / "logs" / f"{day}-{task}.log"
                 log.parent.mkdir(parents=True, exist_ok=True)
-                argv = of_night(line["argv"], home, day, [*SMALL.split(), *sets])
+                argv = of_night(line["argv"], home, day)
                 assert jobs.run(argv, log) == 0, f"{task} of {day}: {log.read_text()[-4000:]}"
 
 
-def of_night(argv: list[str], home: Home, day: date, sets: list[str]) -> list[str]:
+def of_night(argv: list[str], home: Home, day: date) -> list[str]:
     """From the script on, with its values of another night; a Spark job starts its own session."""
     script = next(place for place, word in enumerate(argv) if word.endswith(".py"))
     path = argv[script].replace("<checkout>", str(repository()))
@@ -101,7 +101,7 @@ def of_night(argv: list[str], home: Home, day: date, sets: list[str]) -> list[st
         said = {"--raw": str(home.raw / SHOP), "--run": f"night_{day}", "--link": ""}.get(flag, value)
         said = re.sub(r"dt=.*", f"dt={day}", said).replace("<checkout>", str(repository()))
         found += [] if flag == "--set" else [flag, said]
-    return [path, *found, *(word for one in sets for word in ("--set", one))]
+    return [path, *found, *(word for one in SMALL.split() for word in ("--set", one))]
 
 
 def lake_contents(home: Home) -> dict[tuple[str, date], Any]:

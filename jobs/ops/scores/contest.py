@@ -60,6 +60,7 @@ class Learned(NamedTuple):
     taught: Heads | None
     place: int  #: of the task's head
     before: Rows
+    judged: Rows
     fitted: Fitted
     verdict: Verdict
 
@@ -82,16 +83,17 @@ def learned(
     labels = pa.concat_tables([one.labels for one in known])
     for place, task in enumerate(tasks):
         before = Rows(features, labels, np.concatenate([answers(taught, one, place) for one in known]))
+        now = Rows(judged.features, judged.labels, answers(taught, judged, place))
         fitted = fit(
             task,
             before,
-            Rows(judged.features, judged.labels, answers(taught, judged, place)),
+            now,
             tuning_share=conf.tuning_share,
             sensitive=conf.sensitive,
             min_positives=conf.min_positives,
             seed=seed,
         )
-        yield task, fitted and Learned(task, taught, place, before, *fitted)
+        yield task, fitted and Learned(task, taught, place, before, now, *fitted)
 
 
 def hold(
@@ -110,7 +112,7 @@ def hold(
         if one is None:
             found[task.name] = f"fewer than {conf.min_positives} of the rarer outcome to learn from"
             continue
-        held = _held(one, one.rows(later), conf, baselines or {})
+        held = _held(one, conf, baselines or {})
         both = 0 < held.outcomes_B.sum() < len(held.outcomes_B)
         found[task.name] = held if both else "the later window holds one outcome only"
     return found
@@ -134,7 +136,7 @@ def as_served(
     found = {}
     for task, one in learned(tasks, before, judged, encoder, conf, seed=seed) if before else ():
         if one is not None:
-            serving = on_latest(one.fitted, one.rows(judged))
+            serving = on_latest(one.fitted, one.judged)
             people, outcomes_B = answered(task, one.rows(later))
             scores_B = serving.probabilities(people.features, people.encoder_B)
             found[task.name] = {
@@ -145,9 +147,9 @@ def as_served(
     return found
 
 
-def _held(one: Learned, now: Rows, conf: Predict, baselines: Mapping[str, Baseline]) -> Held:
+def _held(one: Learned, conf: Predict, baselines: Mapping[str, Baseline]) -> Held:
     task, fitted = one.task, one.fitted
-    later, outcomes_B = answered(task, now)
+    later, outcomes_B = answered(task, one.judged)
     scores = {name: fitted.probabilities(later.features, later.encoder_B, name) for name in fitted.calibrations}
     earlier, said_B = answered(task, one.before)
     tunes_B = is_tuning(earlier.features.column("user_id"), conf.tuning_share)
