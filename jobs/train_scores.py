@@ -32,7 +32,7 @@ from nightjar.learn.checkpoint import LoadedModel, fingerprint_of, load_model, s
 from nightjar.predict import anomaly, classes, effects
 from nightjar.predict.contest import Verdict
 from nightjar.predict.exposure import EVENT_COLUMNS, Arms, acts, met, once
-from nightjar.predict.fitting import Rows, fit, on_latest, rarer
+from nightjar.predict.fitting import Rows, fit, rarer, with_latest
 from nightjar.predict.qini import trial
 from nightjar.predict.served import Served
 from nightjar.predict.task import Anomaly, Binary, Multiclass, Uplift
@@ -236,20 +236,17 @@ def from_labels(
     how: dict[str, Any] = {
         "tuning_share": conf.tuning_share,
         "sensitive": conf.sensitive,
-        "min_positives": conf.min_positives,
         "seed": job.conf.train.seed,
     }
-    features = pa.concat_tables([one.features for one in known])
-    labels = pa.concat_tables([one.labels for one in known])
     for task in tasks:
         place = yes_or_no.index(task) if taught and task in yes_or_no else None
-        before = Rows(features, labels, np.concatenate([answers(taught, one, place) for one in known]))
-        now = Rows(later.features, later.labels, answers(taught, later, place))
+        *rows, now = (Rows(one.features, one.labels, answers(taught, one, place)) for one in (*known, later))
+        before = Rows.of(rows)
         found: tuple[Served, Verdict] | None
         if isinstance(task, Multiclass):
-            found = classes.fit(task, before, now, **how)
-        elif (fitted := fit(task, before, now, **how)) is not None:
-            found = on_latest(fitted[0], now), fitted[1]
+            found = classes.fit(task, before, now, min_positives=conf.min_positives, **how)
+        elif (fitted := fit(task, before, now, min_positives=conf.min_positives, **how)) is not None:
+            found = with_latest(fitted[0], before, now, **how), fitted[1]
         else:
             found = None
         if found is None:

@@ -22,7 +22,7 @@ from nightjar.learn.metrics import Interval
 from nightjar.predict import calibration, metrics
 from nightjar.predict.bundle import Fitted
 from nightjar.predict.contest import METRICS, RULE, Verdict, described
-from nightjar.predict.fitting import Rows, answered, fit, is_tuning, on_latest
+from nightjar.predict.fitting import Rows, answered, fit, is_tuning, with_latest
 from nightjar.predict.metrics import Counts, Floats
 from nightjar.predict.slices import slices
 from nightjar.predict.task import Binary, Metric
@@ -79,11 +79,9 @@ def learned(
 ) -> Iterator[tuple[Binary, Learned | None]]:
     """Every task, with nothing where there is too little to learn from; the encoder stays as it was."""
     taught = teach(copy.deepcopy(encoder.model), known, tasks, conf, seed=seed)[0] if encoder else None
-    features = pa.concat_tables([one.features for one in known])
-    labels = pa.concat_tables([one.labels for one in known])
     for place, task in enumerate(tasks):
-        before = Rows(features, labels, np.concatenate([answers(taught, one, place) for one in known]))
-        now = Rows(judged.features, judged.labels, answers(taught, judged, place))
+        *rows, now = (Rows(one.features, one.labels, answers(taught, one, place)) for one in (*known, judged))
+        before = Rows.of(rows)
         fitted = fit(
             task,
             before,
@@ -129,14 +127,21 @@ def as_served(
 ) -> dict[str, dict[str, Any]]:
     """The calibration error of what a night serves, by task, as far as there is enough to learn from.
 
-    A night calibrates its winner on the people who judged it, and then says something of later ones. So here: learned
-    from all known instants but the last, judged by and calibrated on that one, and held against the later one.
+    A night's winner learns from the people who judged it too, is calibrated on them, and then says something of later
+    ones. So here: judged by the last of the known instants, and held against the later one.
     """
     *before, judged = known
     found = {}
     for task, one in learned(tasks, before, judged, encoder, conf, seed=seed) if before else ():
         if one is not None:
-            serving = on_latest(one.fitted, one.judged)
+            serving = with_latest(
+                one.fitted,
+                one.before,
+                one.judged,
+                tuning_share=conf.tuning_share,
+                sensitive=conf.sensitive,
+                seed=seed,
+            )
             people, outcomes_B = answered(task, one.rows(later))
             scores_B = serving.probabilities(people.features, people.encoder_B)
             found[task.name] = {

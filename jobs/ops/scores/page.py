@@ -182,9 +182,9 @@ def contest(found: Numbers) -> list[str]:
             served = one["as_served"]
             lines += [
                 "",
-                f"A night that learns without the last of these instants and calibrates {served['contender']}, which "
-                f"wins there, on its people has ECE {plain(served['ece'], 3)} on the people who judge above; "
-                f"{plain(served['ece_by_chance'][0], 3)} by chance alone.",
+                f"A night whose winner, {served['contender']}, is judged by the last of these instants, learns from it "
+                f"too and is calibrated on its people, has ECE {plain(served['ece'], 3)} on the people who judge "
+                f"above; {plain(served['ece_by_chance'][0], 3)} by chance alone.",
             ]
         if "bayes" in one:
             lines += [

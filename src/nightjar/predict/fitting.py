@@ -2,14 +2,14 @@
 
 Rows are people at instants. Models learn at earlier instants from some of the people, and are weighed and calibrated on
 what they say of the others: heads leave one group of people out, trees each of them in turn. All contenders are then
-judged at a later instant whose window nobody has seen; what serves is calibrated on it at last.
+judged at a later instant whose window nobody has seen; at last the winner learns from it as well.
 
 Legend: B = people, T = tasks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -40,6 +40,15 @@ class Rows(NamedTuple):
     def where(self, which_B: Flags) -> Rows:
         mask = pa.array(which_B)
         return Rows(self.features.filter(mask), self.labels.filter(mask), self.encoder_B[which_B])
+
+    @classmethod
+    def of(cls, parts: Sequence[Rows]) -> Rows:
+        """All of them, one after the other."""
+        return cls(
+            pa.concat_tables([one.features for one in parts]),
+            pa.concat_tables([one.labels for one in parts]),
+            np.concatenate([one.encoder_B for one in parts]),
+        )
 
 
 #: Groups of people, each unseen by one member of the trees; the first one is unseen by the heads.
@@ -75,16 +84,7 @@ def fit(
     tunes_B = is_tuning(earlier.features.column("user_id"), tuning_share)
     if min(rarer(outcomes_B[tunes_B]), rarer(outcomes_B[~tunes_B])) < min_positives:
         return None
-    columns = Columns.of(earlier.features, sensitive=sensitive)
-    trees, unseen_B = Trees.cross_fit(
-        columns.matrix(earlier.features),
-        outcomes_B,
-        groups(earlier.features.column("user_id"), tuning_share),
-        names=columns.names,
-        categorical=columns.categorical,
-        seed=seed,
-        threads=threads,
-    )
+    columns, trees, unseen_B = _cross_fit(earlier, outcomes_B, tuning_share, sensitive, seed, threads)
     #: contender -> what it says of people who did not teach it, and what became of them
     said = {RULE: (task.rule.score(earlier.features), outcomes_B), TREES: (unseen_B, outcomes_B)}
     combination = TREES_ALONE
@@ -104,19 +104,64 @@ def fit(
     return replace(fitted, serving=winner, deciles=deciles), verdict
 
 
-def on_latest(fitted: Fitted, later: Rows) -> Fitted:
-    """Calibrated anew, with new deciles, on the people who judged.
+def with_latest(
+    fitted: Fitted,
+    earlier: Rows,
+    later: Rows,
+    *,
+    tuning_share: float,
+    sensitive: Collection[str],
+    seed: int,
+    threads: int = 0,
+) -> Fitted:
+    """What serves, learned from the people who judged too, and with their level and deciles.
 
-    Levels move between instants, by season or because the log was shorter then. Only after the verdict, whose figures
-    are of people whom nothing had seen. Where they are too few to calibrate on, everything stays.
+    Trees learn anew from everybody; heads and weights stay. The calibration is on what is said of the people who judged
+    by members that have not seen them: levels move between instants, by season or because the log was shorter then.
+    Only after the verdict, whose figures are of people whom nothing had seen. Where they are too few to calibrate on,
+    everything stays. What it gains: docs/experiments.md.
+
+    Returns:
+        The winner alone: no other contender is calibrated any more.
     """
+    earlier, before_B = answered(fitted.definition, earlier)
     later, happened_B = answered(fitted.definition, later)
-    found = calibration.fit(happened_B, fitted.raw(fitted.serving, later.features, later.encoder_B))
+    columns, trees = fitted.columns, fitted.trees
+    if fitted.serving in (TREES, COMBINED):
+        everybody, outcomes_B = Rows.of([earlier, later]), np.concatenate([before_B, happened_B])
+        columns, trees, unseen_B = _cross_fit(everybody, outcomes_B, tuning_share, sensitive, seed, threads)
+        said_B = unseen_B[len(before_B) :]
+        if fitted.serving == COMBINED:
+            said_B = fitted.combination.apply(said_B, later.encoder_B)
+    else:
+        said_B = fitted.raw(fitted.serving, later.features, later.encoder_B)
+    found = calibration.fit(happened_B, said_B)
     if found == calibration.Calibration():
         return fitted
-    moved = replace(fitted, calibrations=fitted.calibrations | {fitted.serving: found})
-    probability_B = moved.probabilities(later.features, later.encoder_B)
-    return replace(moved, deciles=calibration.Deciles.of(probability_B))
+    return replace(
+        fitted,
+        columns=columns,
+        trees=trees,
+        calibrations={fitted.serving: found},
+        deciles=calibration.Deciles.of(found.apply(said_B)),
+    )
+
+
+def _cross_fit(
+    rows: Rows, outcomes_B: Counts, tuning_share: float, sensitive: Collection[str], seed: int, threads: int
+) -> tuple[Columns, Trees, Floats]:
+    """Trees, and of each row what the member says that has not seen its person."""
+    columns = Columns.of(rows.features, sensitive=sensitive)
+    trees, unseen_B = Trees.cross_fit(
+        columns.matrix(rows.features),
+        outcomes_B,
+        groups(rows.features.column("user_id"), tuning_share),
+        names=columns.names,
+        categorical=columns.categorical,
+        seed=seed,
+        threads=threads,
+    )
+    return columns, trees, unseen_B
 
 
 def answered(task: Binary, rows: Rows) -> tuple[Rows, Counts]:
